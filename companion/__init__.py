@@ -1,0 +1,37 @@
+"""Companion package of the course on the reparameterization trick.
+
+``reparameterize`` writes a distribution as z = g(eps, theta); ``gradients`` estimates gradients of
+expectations; ``gaussian`` gives the exact answers. ``datasets``, ``plotting`` and ``exercises`` serve the chapters and
+are loaded when first used.
+"""
+
+import importlib
+
+from companion import gaussian, gradients, reparameterizations, seeds
+from companion.reparameterizations import Reparameterization, reparameterize
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Reparameterization",
+    "datasets",
+    "exercises",
+    "gaussian",
+    "gradients",
+    "plotting",
+    "reparameterizations",
+    "reparameterize",
+    "seeds",
+]
+
+_LOADED_WHEN_USED = {"datasets", "exercises", "plotting"}
+
+
+def __getattr__(name):
+    if name in _LOADED_WHEN_USED:
+        return importlib.import_module(f"companion.{name}")
+    raise AttributeError(f"module 'companion' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
