@@ -1,0 +1,388 @@
+"""Laws of the gradient estimators, over the registry of problems with exact gradients."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from calibration import assert_mean, assert_variance
+from cases import DISCRETE, PATHWISE, PROBLEMS, SCORE_FUNCTION, in_width
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from modes import MODES
+from tensorflow_probability import distributions as tfd
+
+from companion import gaussian, reparameterizations
+from companion.gradients import GradientEstimate, pathwise, score_function
+
+N = 50_000
+UNBIASED = [(pathwise, name) for name in PATHWISE] + [(score_function, name) for name in SCORE_FUNCTION]
+NAMES = [f"{estimator.__name__}-{name}" for estimator, name in UNBIASED]
+COMPARISONS = 2 * len(UNBIASED)
+
+unbiased = pytest.mark.parametrize(("estimator", "name"), UNBIASED, ids=NAMES)
+estimators = pytest.mark.parametrize("estimator", [pathwise, score_function])
+
+
+def estimate_of(estimator, name, num_samples=N, seed=7, **options):
+    p = PROBLEMS[name]
+    return estimator(p.f, p.make, in_width(p.params, tf.float32), num_samples, seed, **options)
+
+
+def square(z):
+    return z**2
+
+
+@unbiased
+def test_the_estimate_is_unbiased(estimator, name):
+    estimate = estimate_of(estimator, name)
+    for parameter, exact in PROBLEMS[name].gradient.items():
+        assert_mean(estimate.samples[parameter], exact, shared_among=COMPARISONS)
+
+
+@unbiased
+def test_a_biased_twin_fails(estimator, name):
+    """Power: ten per cent too much is found in at least one parameter of every problem."""
+    estimate = estimate_of(estimator, name, num_samples=400_000)
+    found = 0
+    for parameter, exact in PROBLEMS[name].gradient.items():
+        try:
+            assert_mean(1.1 * estimate.samples[parameter], exact, shared_among=COMPARISONS)
+        except AssertionError:
+            found += 1
+    assert found > 0
+
+
+def test_where_an_estimator_is_wrong_the_law_says_so():
+    """A moving support breaks the score function; a jump breaks pathwise: both are found."""
+    wrong = estimate_of(score_function, "uniform_mean")
+    with pytest.raises(AssertionError):
+        assert_mean(wrong.samples["high"], PROBLEMS["uniform_mean"].gradient["high"])
+    soft_step = PROBLEMS["normal_step"]._replace(f=lambda z: tf.sign(z) / 2 + 0.5)  # slope 0, not None
+    wrong = pathwise(soft_step.f, soft_step.make, soft_step.params, N, seed=7)
+    np.testing.assert_array_equal(wrong.samples["loc"], 0.0)
+
+
+@pytest.mark.parametrize("estimator", ["pathwise", "score_function"])
+@pytest.mark.parametrize("name", ["normal_square", "normal_cosine", "normal_bump", "normal_relu"])
+def test_the_variance_is_the_exact_one(estimator, name):
+    p = PROBLEMS[name]
+    estimate = estimate_of({"pathwise": pathwise, "score_function": score_function}[estimator], name, 200_000)
+    for parameter, exact in gaussian.gradient_variance(p.f, **p.params, estimator=estimator).items():
+        assert_variance(estimate.samples[parameter], exact, shared_among=16)
+        with pytest.raises(AssertionError):
+            assert_variance(1.2 * estimate.samples[parameter], exact, shared_among=16)
+
+
+@unbiased
+def test_the_value_estimates_the_expectation(estimator, name):
+    """f at the samples does not depend on the estimator, and is what f says."""
+    p = PROBLEMS[name]
+    seen = []
+
+    def f(z):
+        seen.append(p.f(z))
+        return seen[-1]
+
+    estimate = estimator(f, p.make, in_width(p.params, tf.float32), 100, seed=1)
+    np.testing.assert_array_equal(estimate.function_values, seen[-1])
+    np.testing.assert_allclose(estimate.value, np.mean(seen[-1], axis=0), rtol=1e-5)
+
+
+@unbiased
+def test_one_seed_gives_one_estimate_in_every_mode(estimator, name):
+    p = PROBLEMS[name]
+    params = in_width(p.params, tf.float32)
+    d = p.make(**params)
+    modes = MODES if reparameterizations.find(d) else {"eager": MODES["eager"]}  # TFP's samplers differ between modes
+    results = {mode: run(lambda: estimator(p.f, p.make, params, 500, seed=3)) for mode, run in modes.items()}
+    results["again"] = MODES["eager"](lambda: estimator(p.f, p.make, params, 500, seed=3))
+    for result in results.values():
+        assert isinstance(result, GradientEstimate)
+        for parameter, g in results["eager"].samples.items():
+            np.testing.assert_allclose(result.samples[parameter], g, rtol=2e-3, atol=2e-4 * np.abs(g).max())
+            assert result.samples[parameter].shape == g.shape
+
+
+@pytest.mark.parametrize("name", ["gamma_mean", "beta_mean", "bernoulli", "categorical"])
+def test_families_with_tfps_own_sampler_are_unbiased_under_xla(name):
+    estimator = pathwise if PROBLEMS[name].pathwise else score_function
+    estimate = MODES["xla"](lambda: estimate_of(estimator, name))
+    for parameter, exact in PROBLEMS[name].gradient.items():
+        assert_mean(estimate.samples[parameter], exact, shared_among=8)
+
+
+@unbiased
+def test_both_widths(estimator, name):
+    if name == "categorical":
+        return  # its rewards are stored in float32
+    p = PROBLEMS[name]
+    for dtype in (tf.float32, tf.float64):
+        estimate = estimator(p.f, p.make, in_width(p.params, dtype), 20, seed=0)
+        assert estimate.value.dtype == dtype
+        assert all(g.dtype == dtype for g in estimate.samples.values())
+
+
+@estimators
+def test_different_seeds_differ_and_none_is_fresh(estimator):
+    params = {"loc": 0.0, "scale": 1.0}
+    draws = [estimator(square, tfd.Normal, params, 10, seed=s).samples["loc"].numpy() for s in (1, 2, None, None)]
+    assert len({d.tobytes() for d in draws}) == 4
+    compiled = tf.function(lambda: estimator(square, tfd.Normal, params, 10).samples["loc"], jit_compile=True)
+    assert not np.array_equal(compiled(), compiled())
+
+
+def test_each_sample_has_its_own_exact_gradient():
+    """For f = z^2 the gradient of sample i is 2 z_i dz_i/dtheta, to rounding."""
+    params = {"loc": tf.constant(0.3, tf.float64), "scale": tf.constant(1.7, tf.float64)}
+    estimate = pathwise(square, tfd.Normal, params, 50, seed=4)
+    eps = reparameterizations.reparameterize(tfd.Normal(tf.zeros(50, tf.float64), 1.0)).noise.sample(seed=4)
+    z = 0.3 + 1.7 * eps
+    np.testing.assert_allclose(estimate.samples["loc"], 2 * z, rtol=1e-12)
+    np.testing.assert_allclose(estimate.samples["scale"], 2 * z * eps, rtol=1e-12)
+    score = score_function(square, tfd.Normal, params, 50, seed=4)
+    np.testing.assert_allclose(score.samples["loc"], z**2 * eps / 1.7, rtol=1e-10)
+    np.testing.assert_allclose(score.samples["scale"], z**2 * (eps**2 - 1) / 1.7, rtol=1e-10, atol=1e-12)
+
+
+def test_implicit_gradients_are_exact_per_sample():
+    """TFP's gradient of a gamma sample is -(dF/dtheta) / p, against a difference of F in float64."""
+    from scipy import stats
+
+    a = 2.3
+    estimate = pathwise(lambda z: z, tfd.Gamma, in_width({"concentration": a, "rate": 1.0}, tf.float64), 200, seed=2)
+    z, h = estimate.function_values.numpy(), 1e-5
+    slope = (stats.gamma.cdf(z, a + h) - stats.gamma.cdf(z, a - h)) / (2 * h)
+    np.testing.assert_allclose(estimate.samples["concentration"], -slope / stats.gamma.pdf(z, a), rtol=1e-4)
+
+
+def test_batches_are_separate_problems_and_a_joint_f_adds_up():
+    params = in_width({"loc": [0.5, -1.0, 2.0], "scale": [1.0, 0.5, 2.0]}, tf.float64)
+    for estimator in (pathwise, score_function):
+        separate = estimator(square, tfd.Normal, params, 1000, seed=0)
+        joint = estimator(lambda z: tf.reduce_sum(z**2, axis=-1), tfd.Normal, params, 1000, seed=0)
+        assert separate.value.shape == [3]
+        assert joint.value.shape == []
+        np.testing.assert_allclose(tf.reduce_sum(separate.value), joint.value, rtol=1e-12)
+    joint = pathwise(lambda z: tf.reduce_sum(z**2, axis=-1), tfd.Normal, params, 1000, seed=0)
+    separate = pathwise(square, tfd.Normal, params, 1000, seed=0)
+    np.testing.assert_allclose(separate.samples["loc"], joint.samples["loc"], rtol=1e-12)
+
+
+def test_as_many_samples_as_members_of_the_batch():
+    """num_samples equal to the batch size is where a wrong broadcast would hide."""
+    params = in_width({"loc": [0.5, -1.0, 2.0], "scale": 0.5}, tf.float64)
+    for estimator in (pathwise, score_function):
+        few = estimator(lambda z: tf.reduce_sum(z**2, axis=-1), tfd.Normal, params, 3, seed=0)
+        assert few.samples["loc"].shape == [3, 3]
+        assert few.samples["scale"].shape == [3]
+    eps = reparameterizations.reparameterize(tfd.Normal(tf.zeros([3, 3], tf.float64), 1.0)).noise.sample(seed=0)
+    z = np.array([0.5, -1.0, 2.0]) + 0.5 * eps
+    few = pathwise(lambda z: tf.reduce_sum(z**2, axis=-1), tfd.Normal, params, 3, seed=0)
+    np.testing.assert_allclose(few.samples["scale"], tf.reduce_sum(2 * z * eps, axis=-1), rtol=1e-12)
+
+
+def test_baselines_keep_the_mean_and_lower_the_variance():
+    p = PROBLEMS["normal_square"]
+    plain = estimate_of(score_function, "normal_square")
+    for baseline in ("leave_one_out", float(gaussian.expectation(p.f, **p.params))):
+        better = estimate_of(score_function, "normal_square", baseline=baseline)
+        assert better.variance["loc"] < 0.8 * plain.variance["loc"]
+        for parameter, exact in p.gradient.items():
+            assert_mean(better.samples[parameter], exact, shared_among=4)
+
+
+def test_leave_one_out_leaves_the_own_sample_out():
+    estimate = score_function(
+        square, tfd.Normal, in_width({"loc": 0.0, "scale": 1.0}, tf.float64), 3, 0, "leave_one_out"
+    )
+    plain = score_function(square, tfd.Normal, in_width({"loc": 0.0, "scale": 1.0}, tf.float64), 3, 0)
+    f = plain.function_values.numpy()
+    score = plain.samples["loc"].numpy() / f
+    others = np.array([f[1] + f[2], f[0] + f[2], f[0] + f[1]]) / 2
+    np.testing.assert_allclose(estimate.samples["loc"], (f - others) * score, rtol=1e-10)
+
+
+def test_statistics_of_an_estimate():
+    estimate = GradientEstimate(
+        tf.constant([1.0, 2.0, 6.0]), {"a": tf.constant([1.0, 2.0, 6.0]), "b": tf.zeros([3, 2])}
+    )
+    assert float(estimate.value) == 3.0
+    np.testing.assert_allclose(estimate.variance["a"], np.var([1, 2, 6], ddof=1), rtol=1e-6)
+    np.testing.assert_allclose(estimate.standard_error["a"], np.sqrt(7 / 3), rtol=1e-6)
+    np.testing.assert_allclose(estimate.snr["a"], 3 / np.sqrt(7), rtol=1e-6)
+    np.testing.assert_array_equal(estimate.snr["b"], [0.0, 0.0])
+    assert repr(estimate) == "GradientEstimate(num_samples=3, samples={a: [3], b: [3, 2]})"
+    with pytest.raises(ValueError, match=r"num_samples \(for a variance\): expected an integer of at least 2"):
+        _ = GradientEstimate(tf.constant([1.0]), {"a": tf.constant([1.0])}).variance
+
+
+def test_inside_a_keras_training_step():
+    """A layer's variables, a Keras seed generator, fit with and without XLA: the mean moves to the optimum."""
+
+    class Seeker(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.loc = self.add_weight(shape=(2,), initializer="zeros", name="loc")
+            self.seeds = keras.random.SeedGenerator(3)
+
+        def train_step(self, data):
+            params = {"loc": self.loc, "scale": tf.constant(0.1)}
+            estimate = pathwise(lambda z: tf.reduce_sum((z - data[0]) ** 2, -1), tfd.Normal, params, 8, self.seeds)
+            self.optimizer.apply([estimate.mean["loc"]], [self.loc])
+            return {"loss": estimate.value}
+
+    for jit_compile in (False, True):
+        model = Seeker()
+        model.compile(optimizer=keras.optimizers.SGD(0.05), jit_compile=jit_compile)
+        history = model.fit(np.tile([[1.0, -2.0]], (60, 1)), batch_size=1, epochs=1, verbose=0, shuffle=False)
+        np.testing.assert_allclose(model.loc, [1.0, -2.0], atol=0.1)
+        assert np.isfinite(history.history["loss"]).all()
+
+
+def test_unknown_batch_sizes_in_a_graph():
+    @tf.function(input_signature=[tf.TensorSpec([None, 2])])
+    def gradients(loc):
+        return pathwise(square_norm, tfd.MultivariateNormalDiag, {"loc": loc, "scale_diag": tf.ones_like(loc)}, 4, 0)
+
+    def square_norm(z):
+        return tf.reduce_sum(z**2, axis=-1)
+
+    assert gradients(tf.zeros([5, 2])).samples["loc"].shape == [4, 5, 2]
+
+
+NORMAL = {"loc": 0.0, "scale": 1.0}
+
+
+@estimators
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"f": 3}, TypeError, r"f: expected a callable; got 3 \(int\)"),
+        (
+            {"f": lambda z: tf.reduce_mean(z)},
+            ValueError,
+            r"f: expected one value.*\[10\].*got shape \(\)",
+        ),
+        ({"f": lambda z: z[:, None] * z}, ValueError, r"f: expected one value a sample.*got shape \(10, 10\)"),
+        ({"f": lambda z: z[:5]}, ValueError, r"f: expected one value a sample.*got shape \(5,\)"),
+        ({"f": lambda z: tf.cast(z, tf.int32)}, TypeError, "f: expected values of dtype float32.*got int32"),
+        ({"f": lambda z: tf.cast(z, tf.float64)}, TypeError, "f: expected values of dtype float32.*got float64"),
+        ({"f": lambda z: z / 0.0}, ValueError, r"f\(z\): expected finite numbers"),
+        ({"make_distribution": "Normal"}, TypeError, "make_distribution: expected a callable"),
+        ({"make_distribution": lambda loc, scale: loc}, TypeError, r"expected a tfd\.Distribution"),
+        ({"params": {"loc": 0.0, "scale": -1.0}}, ValueError, r"Normal.*scale.*positive.*got.*scale=-1"),
+        ({"params": {"loc": 0.0, "scale": 0.0}}, ValueError, r"Normal.*scale.*positive"),
+        ({"params": {"loc": np.nan, "scale": 1.0}}, ValueError, r"params\['loc'\]: expected finite numbers"),
+        ({"params": {"loc": [0.0, np.inf], "scale": 1.0}}, ValueError, r"params\['loc'\].*1 of 2 not finite"),
+        ({"params": {"loc": "a", "scale": 1.0}}, TypeError, r"params\['loc'\]: expected numbers"),
+        ({"params": {"loc": np.array([1, 2]), "scale": 1.0}}, TypeError, "float32 or float64; got int64"),
+        ({"params": {"loc": np.float64(0), "scale": tf.constant(1.0)}}, TypeError, "one floating width"),
+        ({"params": {}}, TypeError, "params: expected a mapping"),
+        ({"params": [1.0]}, TypeError, "params: expected a mapping"),
+        ({"num_samples": 0}, ValueError, "num_samples: expected an integer of at least 1; got 0"),
+        ({"num_samples": -3}, ValueError, "num_samples: expected an integer of at least 1"),
+        ({"num_samples": 2.5}, ValueError, "num_samples: expected an integer"),
+        ({"num_samples": True}, ValueError, "num_samples: expected an integer"),
+        ({"seed": "seven"}, TypeError, "seed: expected an integer"),
+        ({"seed": 1.5}, TypeError, "seed: expected an integer"),
+    ],
+)
+def test_bad_arguments_are_named(estimator, changed, error, message):
+    arguments = {"f": square, "make_distribution": tfd.Normal, "params": NORMAL, "num_samples": 10, "seed": 0}
+    with pytest.raises(error, match=message):
+        estimator(**{**arguments, **changed})
+
+
+@estimators
+def test_a_parameter_that_does_not_reach_the_distribution(estimator):
+    def forgetful(loc, scale):
+        return tfd.Normal(loc, tf.constant(1.0) if loc.shape.rank == 0 else tf.ones_like(loc))
+
+    with pytest.raises(ValueError, match=r"params\['scale'\]: expected a path.*got the gradient None"):
+        estimator(square, forgetful, NORMAL, 10, seed=0)
+
+    variable = keras.Variable(0.0)
+    with pytest.raises(ValueError, match=r"params\['loc'\].*gradient None.*Keras variable"):
+        estimator(square, lambda loc, scale: tfd.Normal(variable.value + 0.0 * scale, scale), NORMAL, 10, seed=0)
+
+
+@estimators
+def test_rows_that_influence_each_other_are_refused(estimator):
+    """A reduction over all axes mixes samples: the numbers would look right and be wrong."""
+
+    def centred(loc, scale):
+        return tfd.Normal(loc - tf.reduce_mean(loc), scale)
+
+    with pytest.raises(ValueError, match=r"make_distribution.*rows of params\['loc'\] that influence each other"):
+        estimator(square, centred, {"loc": [0.0, 1.0], "scale": [1.0, 1.0]}, 10, seed=0)
+
+
+@estimators
+def test_a_distribution_that_ignores_leading_axes_is_refused(estimator):
+    with pytest.raises(ValueError, match=r"make_distribution: expected .*leading axis"):
+        estimator(square, lambda loc: tfd.Normal(tf.reduce_sum(loc), 1.0), {"loc": [0.0, 1.0]}, 10, seed=0)
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_pathwise_refuses_discrete_distributions(name):
+    def make(theta):
+        return DISCRETE[name]()
+
+    with pytest.raises(TypeError, match=r"discrete.*score_function applies"):
+        pathwise(lambda z: tf.cast(z, tf.float32), make, {"theta": 0.3}, 10, seed=0)
+
+
+def test_pathwise_refuses_a_mixture_and_names_the_other_way():
+    def mixture(loc):
+        components = tfd.Normal(tf.stack([loc, -loc], axis=-1), 1.0)
+        return tfd.MixtureSameFamily(tfd.Categorical(logits=tf.zeros_like(components.loc)), components)
+
+    with pytest.raises(TypeError, match=r"MixtureSameFamily.*score_function applies"):
+        pathwise(square, mixture, {"loc": 1.0}, 10, seed=0)
+    assert score_function(square, mixture, {"loc": 1.0}, 10, seed=0).samples["loc"].shape == [10]
+
+
+def test_a_step_that_cuts_the_path_is_an_error_not_a_zero():
+    with pytest.raises(ValueError, match="comparison in f"):
+        pathwise(lambda z: tf.cast(z > 0, tf.float32), tfd.Normal, NORMAL, 10, seed=0)
+
+
+def test_unknown_baselines_are_refused():
+    with pytest.raises(ValueError, match="baseline: expected None, a number or 'leave_one_out'; got 'mean'"):
+        score_function(square, tfd.Normal, NORMAL, 10, seed=0, baseline="mean")
+    with pytest.raises(ValueError, match=r"baseline.*at least 2; got 1"):
+        score_function(square, tfd.Normal, NORMAL, 1, seed=0, baseline="leave_one_out")
+    with pytest.raises(ValueError, match="baseline: expected finite numbers"):
+        score_function(square, tfd.Normal, NORMAL, 10, seed=0, baseline=float("nan"))
+
+
+@estimators
+def test_in_a_graph_bad_numbers_stop_the_run(estimator):
+    """Values are unknown while a graph is traced: the check runs with the graph."""
+
+    @tf.function
+    def run(loc, scale):
+        return estimator(square, tfd.Normal, {"loc": loc, "scale": scale}, 4, seed=0).value
+
+    run(tf.constant(0.0), tf.constant(1.0))
+    for loc, scale in ((0.0, -1.0), (np.nan, 1.0)):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            run(tf.constant(loc), tf.constant(scale))
+
+
+@given(
+    batch=st.lists(st.integers(1, 3), max_size=2),
+    num_samples=st.integers(1, 4),
+    dtype=st.sampled_from([tf.float32, tf.float64]),
+    scalar=st.sampled_from([None, "loc", "scale"]),
+    estimator=st.sampled_from([pathwise, score_function]),
+)
+@settings(max_examples=60, deadline=None)
+def test_shapes_and_widths(batch, num_samples, dtype, scalar, estimator):
+    """Any batch, any number of samples, one parameter a scalar: the gradient has the parameter's shape."""
+    params = {name: tf.ones([] if name == scalar else batch, dtype) for name in ("loc", "scale")}
+    estimate = estimator(square, tfd.Normal, params, num_samples, seed=0)
+    assert estimate.value.shape == batch
+    for name, g in estimate.samples.items():
+        assert g.shape == [num_samples, *params[name].shape]
+        assert g.dtype == dtype
