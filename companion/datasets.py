@@ -1,0 +1,62 @@
+"""Data that need no network.
+
+Contract: each function returns float64 arrays, standardised where it says so, and the same numbers every time.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn import datasets as sklearn_datasets
+
+from companion import _validation
+
+__all__ = ["Regression", "diabetes"]
+
+
+class Regression(NamedTuple):
+    """Inputs and targets of a regression.
+
+    Attributes:
+        x: inputs, shape [num_examples, num_features].
+        y: targets, shape [num_examples].
+        feature_names: names of the columns of `x`.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    feature_names: tuple
+
+
+def diabetes(features=None):
+    """The diabetes data: 442 patients, ten measurements at the start, progression after a year.
+
+    Columns and target are standardised to mean 0 and standard deviation 1.
+
+    Args:
+        features: names of the columns to keep, such as ["bmi", "s5"]; None for all ten.
+
+    Returns:
+        A `Regression`.
+
+    Raises:
+        ValueError: if a feature is unknown.
+
+    Reference:
+        Efron, Hastie, Johnstone and Tibshirani (2004), as shipped with scikit-learn.
+
+    Example:
+        >>> data = diabetes(["bmi"])
+        >>> data.x.shape, data.y.shape
+        ((442, 1), (442,))
+    """
+    raw = sklearn_datasets.load_diabetes(scaled=False)
+    names = tuple(raw.feature_names)
+    wanted = names if features is None else tuple(features)
+    if unknown := [name for name in wanted if name not in names]:
+        raise ValueError(_validation.message("features", f"names among {', '.join(names)}", unknown[0]))
+    x = raw.data[:, [names.index(name) for name in wanted]]
+    return Regression(_standardised(x), _standardised(raw.target), wanted)
+
+
+def _standardised(a):
+    return (a - a.mean(axis=0)) / a.std(axis=0)
