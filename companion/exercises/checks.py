@@ -30,7 +30,7 @@ def expect_close(what, got, expected, hint, rtol=1e-4, atol=1e-6):
         >>> expect_close("the mean", 2.0, 3.0, "it is loc")
         Traceback (most recent call last):
         ...
-        companion.exercises.checks.WrongAnswer: the mean: expected 3.0, got 2.0. Hint: it is loc
+        companion.exercises.checks.WrongAnswer: the mean: expected 3, got 2. Hint: it is loc
     """
     try:
         got = np.asarray(got, dtype=np.float64)
@@ -74,4 +74,4 @@ def expect_unbiased(what, samples, expected, hint):
 
 
 def _brief(x):
-    return np.array2string(x, precision=4, threshold=8)
+    return f"{x:.4g}" if np.ndim(x) == 0 else np.array2string(x, precision=4, threshold=8)

@@ -1,0 +1,21 @@
+"""The public surface."""
+
+from importlib import metadata
+
+import pytest
+
+import companion
+
+
+def test_every_public_name_is_there():
+    assert all(hasattr(companion, name) for name in companion.__all__)
+    assert set(companion.__all__) <= set(dir(companion))
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(AttributeError, match="module 'companion' has no attribute 'vae2'"):
+        _ = companion.vae2
+
+
+def test_the_version_is_the_distributions():
+    assert companion.__version__ == metadata.version("reparameterization-companion")

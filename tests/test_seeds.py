@@ -1,0 +1,71 @@
+"""One seed, one stream: in every mode of execution, for every kind of seed."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from calibration import assert_law
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from modes import MODES
+from scipy import stats
+
+from companion import seeds
+
+WORDS = st.integers(-(2**31), 2**31 - 1)
+
+
+@given(words=st.tuples(WORDS, WORDS), dtype=st.sampled_from([tf.float32, tf.float64]))
+@settings(max_examples=25, deadline=None)
+def test_the_same_bits_in_every_mode(words, dtype):
+    """To the last bit, whatever the sign of the seed's words: TensorFlow's float samplers do not do this."""
+    seed = tf.constant(words, tf.int32)
+    draws = [run(lambda: seeds.uniform([257], seed, dtype)).numpy().tobytes() for run in MODES.values()]
+    assert len(set(draws)) == 1
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_uniform_is_uniform_and_open(dtype):
+    u = seeds.uniform([200_000], 5, dtype)
+    assert_law(u, stats.uniform.cdf, shared_among=2)
+    with pytest.raises(AssertionError):
+        assert_law(u**1.02, stats.uniform.cdf)
+    extremes = tf.constant([0.0, 2.0 ** (23 if dtype == tf.float32 else 52) - 1.0], dtype)
+    lowest, highest = ((extremes + 0.5) * 2.0 ** (-23 if dtype == tf.float32 else -52)).numpy()
+    assert lowest > 0.0
+    assert highest < 1.0
+    assert lowest == 1.0 - highest
+
+
+def test_neighbouring_seeds_and_split_seeds_are_unrelated():
+    streams = [seeds.uniform([10_000], s).numpy() for s in (0, 1, 2, *seeds.split(0, 3))]
+    correlations = np.corrcoef(streams)[np.triu_indices(len(streams), 1)]
+    assert np.abs(correlations).max() < stats.norm.isf(1e-4 / 2 / len(correlations)) / np.sqrt(10_000)
+
+
+def test_integers_of_any_size():
+    values = {tuple(seeds.as_seed(s).numpy()) for s in (0, 1, -1, 2**31, 2**32, 2**40 + 1, np.int64(7))}
+    assert len(values) == 7
+
+
+def test_keras_seed_generator_advances_and_repeats():
+    first, again = keras.random.SeedGenerator(3), keras.random.SeedGenerator(3)
+    a, b = seeds.uniform([4], first), seeds.uniform([4], first)
+    assert not np.array_equal(a, b)
+    np.testing.assert_array_equal(a, seeds.uniform([4], again))
+
+
+def test_none_is_fresh_even_inside_a_compiled_function():
+    draw = tf.function(lambda: seeds.uniform([4], None), jit_compile=True)
+    assert not np.array_equal(draw(), draw())
+
+
+@pytest.mark.parametrize("seed", ["seven", 1.5, True, [1, 2, 3], tf.constant([1.0, 2.0]), tf.constant([1, 2, 3])])
+def test_other_seeds_are_refused(seed):
+    with pytest.raises(TypeError, match="seed: expected an integer, an integer tensor"):
+        seeds.as_seed(seed)
+
+
+def test_other_widths_are_refused():
+    with pytest.raises(TypeError, match="dtype: expected float32 or float64; got float16"):
+        seeds.uniform([2], 0, tf.float16)
