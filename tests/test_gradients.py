@@ -386,3 +386,23 @@ def test_shapes_and_widths(batch, num_samples, dtype, scalar, estimator):
     for name, g in estimate.samples.items():
         assert g.shape == [num_samples, *params[name].shape]
         assert g.dtype == dtype
+
+
+@given(
+    shape=st.lists(st.integers(0, 4), max_size=3),
+    batch=st.lists(st.integers(1, 3), max_size=1),
+    estimator=st.sampled_from([pathwise, score_function]),
+)
+@settings(max_examples=60, deadline=None)
+def test_f_of_any_other_shape_is_refused(shape, batch, estimator):
+    """One value a sample, or one a sample and member of the batch; everything else is an error, never a broadcast."""
+    params = {"loc": tf.zeros(batch), "scale": tf.ones(batch)}
+
+    def f(z):
+        return tf.reduce_sum(z) * tf.ones(shape)
+
+    if shape in ([4], [4, *batch]):
+        assert estimator(f, tfd.Normal, params, 4, seed=0).function_values.shape == shape
+    else:
+        with pytest.raises(ValueError, match="f: expected one value a sample"):
+            estimator(f, tfd.Normal, params, 4, seed=0)
