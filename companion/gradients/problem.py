@@ -83,5 +83,5 @@ class Problem:
 _CUT = (
     "the gradient None: make_distribution does not use the parameter, or the path is cut on the way (a value "
     "taken out of TensorFlow with .numpy(), a Keras variable inside make_distribution, a stop_gradient, a "
-    "rounding or comparison in f)"
+    "rounding or comparison in f), or the noise itself depends on the parameter (the df of StudentT)"
 )

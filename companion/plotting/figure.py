@@ -82,7 +82,8 @@ class InteractiveFigure:
     def _repr_mimebundle_(self, include=None, exclude=None):
         spec = json.dumps(self.chart.to_dict(), sort_keys=True)
         name = "figure-" + hashlib.sha256(spec.encode()).hexdigest()[:12]
-        html = self.chart.to_html(template="universal", fullhtml=False, output_div=name)
+        options = {"actions": False}  # the menu's editor is on another site
+        html = self.chart.to_html(template="universal", fullhtml=False, output_div=name, embed_options=options)
         return {"text/html": html, "text/plain": repr(self)}
 
     def __repr__(self):

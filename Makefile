@@ -1,0 +1,110 @@
+# Every target makes the environment it needs; only Python 3.11 to 3.13, make and git must be there before.
+#   make book | test | notebooks | test-colab-versions | bench | lock | clean | help
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+CHAPTERS ?=
+FORCE ?=
+WORKERS ?= 2
+PYTHON313 ?= python3.13
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SITE := book/_build/html
+
+NBVAL := -q --nbval --nbval-current-env --nbval-cell-timeout=120 -p no:cacheprovider -n $(WORKERS) --dist loadscope
+ONE_THREAD := TF_ENABLE_ONEDNN_OPTS=0 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
+
+# The first interpreter that runs and is in range; `python3` is asked first. PYTHON=... on the command line wins.
+IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c '$(IN_RANGE)' 2>/dev/null && { echo "$$python"; break; }; done)
+
+# $(call make-venv,FOLDER,INTERPRETER): an environment left half made by an interrupted run is made anew.
+define make-venv
+	$(1)/bin/python -m pip --version >/dev/null 2>&1 || "$(2)" -m venv --clear $(1)
+endef
+
+
+.PHONY: help
+help:  ## Say what each target does
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-20s %s\n", $$1, $$2}'
+
+# The stamp goes first and comes back last, so an install that fails half way leaves none.
+$(READY): pyproject.toml requirements/lock.txt
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "No Python 3.11, 3.12 or 3.13 on the path. Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	@"$(PYTHON)" -c '$(IN_RANGE)' || { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	@rm -f $@
+	$(call make-venv,$(VENV),$(PYTHON))
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: book
+book: $(READY)  ## Build the book from the stored outputs and print the file to open
+	@$(BIN)/python book/build.py
+
+.PHONY: notebooks
+notebooks: $(READY)  ## Re-execute the chapters that changed (CHAPTERS="trick gaussian", FORCE=1)
+	@$(BIN)/python book/notebooks.py --workers $(WORKERS) $(if $(FORCE),--force) $(CHAPTERS)
+
+# Cheap failures come first: style, then unit, structure and drift tests, then the site, then the notebooks.
+.PHONY: test
+test: $(READY)  ## Run every check: style, unit tests, drift, the site, the notebooks twice
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -q -n $(WORKERS) --ignore=tests/test_site.py
+	$(BIN)/python book/build.py --fresh
+	$(BIN)/python -m pytest -q tests/test_site.py
+	$(BIN)/python -m pytest $(NBVAL) book/chapters
+	$(ONE_THREAD) $(BIN)/python -m pytest $(NBVAL) book/chapters
+
+.PHONY: test-colab-versions
+test-colab-versions: .venv-colab/.ready  ## Run the notebooks and unit tests under the versions that Colab ships
+	.venv-colab/bin/python -m pytest $(NBVAL) book/chapters
+	.venv-colab/bin/python -m pytest -q -n $(WORKERS) tests companion $(addprefix --ignore=tests/,test_book.py test_structure.py test_site.py)
+
+.venv-colab/.ready: pyproject.toml requirements/colab.txt
+	@"$(PYTHON313)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || { \
+		echo "Colab runs Python 3.13 and there is no python3.13 here. Install it, or name it: PYTHON313=/path/to/python3.13" >&2; exit 1; }
+	@rm -f $@
+	$(call make-venv,.venv-colab,$(PYTHON313))
+	.venv-colab/bin/python -m pip install --quiet -r requirements/colab.txt
+	.venv-colab/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: bench
+bench: .venv-bench/.ready  ## Compare the estimators' speed with plain TensorFlow and JAX
+	.venv-bench/bin/python benchmarks/gradients.py
+
+.venv-bench/.ready: pyproject.toml requirements/lock.txt $(READY)
+	@rm -f $@
+	$(call make-venv,.venv-bench,$(BIN)/python)
+	.venv-bench/bin/python -m pip install --quiet --require-hashes -r requirements/lock.txt
+	.venv-bench/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	grep -o '^[A-Za-z0-9._-]*==[^ ;]*' requirements/lock.txt > .venv-bench/constraints.txt
+	.venv-bench/bin/python -m pip install --quiet -c .venv-bench/constraints.txt jax
+	@touch $@
+
+.PHONY: lock
+lock: .venv-lock/.ready  ## Refresh requirements/lock.txt: exact versions with hashes
+	.venv-lock/bin/uv pip compile pyproject.toml --all-extras --universal --fork-strategy fewest \
+		--python-version 3.11 --generate-hashes --no-header --upgrade --quiet \
+		--no-emit-package reparameterization-companion -o requirements/lock.txt
+
+.venv-lock/.ready:
+	$(call make-venv,.venv-lock,$(PYTHON))
+	.venv-lock/bin/python -m pip install --quiet uv
+	@touch $@
+
+.PHONY: clean
+clean:  ## Remove the environments and everything that was built
+	rm -rf .venv .venv-colab .venv-bench .venv-lock book/_build build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
