@@ -79,7 +79,9 @@ def test_both_sides_are_infinite_together():
 
 @pytest.mark.verifies("thm-gradient-inside-expectation")
 @pytest.mark.parametrize(
-    "f", [tf.abs, tf.nn.relu, lambda z: tf.nn.relu(z) ** 2, lambda z: tf.exp(0.2 * z**2), tf.sin], ids=str
+    "f",
+    [tf.abs, tf.nn.relu, lambda z: tf.nn.relu(z) ** 2, lambda z: tf.exp(0.2 * z**2), tf.sin],
+    ids=["abs", "relu", "squared relu", "exp square", "sin"],
 )
 def test_mean_of_the_gradient_is_the_gradient_of_the_mean(f):
     """Both sides by quadrature: the left one without differentiating f."""
