@@ -6,7 +6,7 @@ estimate is below 1e-9 of the integral of the absolute value; otherwise there is
 
 How: Gauss-Hermite quadrature of two orders, accepted if they agree (exact for polynomials, and fast for
 smooth f); else adaptive Gauss-Kronrod quadrature, which closes in on kinks and jumps by bisection. As with any
-quadrature of a function known at points only, detail narrower than a thousandth of scale can go unseen.
+quadrature of a function known at points only, detail narrower than a hundredth of scale can go unseen.
 """
 
 import numpy as np
@@ -257,7 +257,7 @@ def _adaptive(h, mass):
     if not _EDGES[-1] * ends.max() <= _TOLERANCE * mass < np.inf:  # so written, it catches NaN too
         raise ValueError(_validation.message("f", "a finite expectation", "an integral that does not converge"))
     tolerance = max(_TOLERANCE * mass / (len(_EDGES) - 1), np.finfo(float).tiny)
-    found = integrate.cubature(_panels(h), [0.0], [1.0], rule="gk21", rtol=0.0, atol=tolerance)
+    found = integrate.cubature(_panels(h), [0.0], [1.0], rule="gk21", rtol=_TOLERANCE, atol=tolerance)
     if found.status != "converged":
         got = f"{found.estimate.sum():.6g} with an error estimate of {found.error.sum():.1e}"
         raise ValueError(_validation.message("f", f"an integral to within {_TOLERANCE * mass:.1e}", got))

@@ -21,8 +21,8 @@ def as_seed(seed=None):
     """A stateless seed: an int32 tensor of shape [2].
 
     Args:
-        seed: an integer; an integer tensor of shape [2]; a `keras.random.SeedGenerator` (whose state
-            advances); or None for a fresh seed at each call.
+        seed: an integer; an integer tensor, array or pair of shape [2]; a `keras.random.SeedGenerator`
+            (whose state advances); or None for a fresh seed at each call.
 
     Returns:
         An int32 tensor of shape [2].
@@ -41,6 +41,8 @@ def as_seed(seed=None):
     if isinstance(seed, (int, np.integer)) and not isinstance(seed, (bool, np.bool_)):
         words = np.array([int(seed) >> 32, int(seed)], dtype=object) & 0xFFFFFFFF
         return tf.constant(words.astype(np.uint32).view(np.int32))
+    if isinstance(seed, (list, tuple)) and all(isinstance(word, (int, np.integer)) for word in seed):
+        seed = np.asarray(seed)
     if (tf.is_tensor(seed) or isinstance(seed, (np.ndarray, tf.Variable))) and tuple(seed.shape) == (2,):
         tensor = tf.convert_to_tensor(seed)
         if tensor.dtype.is_integer:

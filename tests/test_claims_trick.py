@@ -1,7 +1,8 @@
 """The labelled statements of the chapter "The trick".
 
 Exact targets wherever there is one. Monte Carlo tests use fixed seeds; their tolerances are quantiles at which a right
-result fails with probability 1e-6 a test (at most 1e-4 for this file), and each has a biased twin that must fail.
+result fails with probability 1e-6 a test (at most 1e-4 for this file). Each is also given something wrong that it
+must reject: a biased twin, another law, or the variance of another map.
 """
 
 import numpy as np
@@ -117,6 +118,29 @@ def test_condition_c_is_needed_at_the_point():
 
 
 @pytest.mark.verifies("thm-gradient-inside-expectation")
+@pytest.mark.parametrize(("a", "b"), [(0.3, 0.5), (-1.0, 0.2)])
+def test_one_partial_derivative_needs_the_conditions_along_its_own_axis_only(a, b):
+    """h = sin(a + eps) 1[b + eps > 0] is smooth along a and jumps along b: one of the two partials is right."""
+    eps = f64(special.ndtri((np.arange(400_000) + 0.5) / 400_000))
+    theta = [f64(a), f64(b)]
+    with tf.GradientTape() as tape:
+        tape.watch(theta)
+        mean = tf.reduce_mean(tf.sin(theta[0] + eps) * 0.5 * (1.0 + tf.sign(theta[1] + eps)))
+    inside = [float(x) for x in tape.gradient(mean, theta)]
+
+    def expectation(a, b):
+        return integrate.quad(lambda e: np.sin(a + e) * stats.norm.pdf(e), -b, 12, epsabs=1e-12)[0]
+
+    h = 1e-4
+    along_a = (expectation(a + h, b) - expectation(a - h, b)) / (2 * h)
+    along_b = (expectation(a, b + h) - expectation(a, b - h)) / (2 * h)
+    assert inside[0] == pytest.approx(along_a, abs=1e-5)
+    assert inside[1] == 0.0
+    assert along_b == pytest.approx(np.sin(a - b) * stats.norm.pdf(b), abs=1e-6)
+    assert abs(along_b) > 0.05
+
+
+@pytest.mark.verifies("thm-gradient-inside-expectation")
 @pytest.mark.parametrize("bias", [0.0, 0.05])
 def test_estimator_is_unbiased_and_a_biased_twin_is_caught(bias):
     params = {"loc": f64(0.5), "scale": f64(1.0)}
@@ -139,6 +163,23 @@ def test_lipschitz_integrands_have_bounded_second_moments(f, constant):
     exact = gaussian.gradient(f, 0.3, 0.5)
     assert max(abs(z_score(estimate.samples[n], exact[n])) for n in exact) < QUANTILE
     assert abs(z_score(estimate.samples["scale"] + 0.15, exact["scale"])) > QUANTILE
+
+
+@pytest.mark.verifies("cor-lipschitz-integrands")
+def test_lipschitz_integrands_need_a_density():
+    """z = theta, without noise: E|z| = |theta| has no derivative at 0. With any noise that has a density it has one."""
+    theta = f64(0.0)
+    with tf.GradientTape() as tape:
+        tape.watch(theta)
+        value = tf.abs(theta)
+    assert float(tape.gradient(value, theta)) == 0.0  # a number, where there is no derivative
+    quotients = [float((tf.abs(f64(h)) - value) / h) for h in (1e-3, -1e-3)]
+    assert quotients == pytest.approx([1.0, -1.0])
+    h, scale = 1e-5, 0.01
+    above, below = (gaussian.expectation(tf.abs, t, scale) for t in (h, -h))
+    assert (above - below) / (2 * h) == pytest.approx(0.0, abs=1e-6)
+    at_zero = gaussian.expectation(tf.abs, 0.0, scale)
+    assert (above - at_zero) / h == pytest.approx(h * stats.norm.pdf(0) / scale, rel=1e-3)  # it has a second one too
 
 
 @pytest.mark.verifies("thm-step-has-no-path")
@@ -203,23 +244,39 @@ def test_goodness_of_fit_has_its_rate_and_its_power():
         return np.sum(distance > critical)
 
     assert rejections(u) <= stats.binom.isf(FALSE_ALARM, num_sets, alpha)
-    # z = u^(1/a) has G(t) = t^a; a = 2.1 is at distance sup |t - t^a| > 2c from the uniform law
+    # z = u^(1/a) has G(t) = t^a; the first a on the grid at a distance sup |t - t^a| >= 2c from the uniform law is 1.4
     t = np.linspace(0, 1, 1001)
-    power = next(a for a in np.linspace(1, 3, 201) if np.max(np.abs(t - t**a)) >= 2 * critical)
-    accepted = num_sets - rejections(u ** (1 / power))
+    exponent = next(a for a in np.linspace(1, 3, 201) if np.max(np.abs(t - t**a)) >= 2 * critical)
+    accepted = num_sets - rejections(u ** (1 / exponent))
     assert accepted <= stats.binom.isf(FALSE_ALARM, num_sets, alpha)
 
 
 @pytest.mark.verifies("thm-no-path-for-discrete")
-def test_discrete_families_are_refused_and_their_samples_jump():
+def test_discrete_families_are_refused():
     for d in (tfd.Bernoulli(probs=0.3), tfd.Poisson(2.0), tfd.Categorical(probs=[0.5, 0.5])):
         with pytest.raises(TypeError, match="discrete"):
             reparameterize(d)
-    u, theta = np.random.default_rng(7).random(1000), np.linspace(0.1, 0.9, 2001)
-    z = (u < theta[:, None]).astype(float)  # the inverse distribution function of a Bernoulli law
-    moved = np.abs(np.diff(z, axis=0))
-    assert set(np.unique(moved)) == {0.0, 1.0}  # each step of a path is none or a whole one
-    assert z[-1].mean() - z[0].mean() == pytest.approx(moved.sum() / 1000)  # the jumps carry all the change
+
+
+def steps_of_paths(quantile, num_steps, u):
+    """The changes of z = quantile(u, theta) from one theta to the next on [0, 1], shape [num_steps, len(u)]."""
+    return np.diff(quantile(u, np.linspace(0.0, 1.0, num_steps + 1)[:, None]), axis=0)
+
+
+@pytest.mark.verifies("thm-no-path-for-discrete")
+def test_discrete_paths_jump_on_every_grid_and_continuous_ones_do_not():
+    """P(z = 1) = theta changes from 0 to 1, so no path is continuous: each has one jump, at theta = u."""
+    u = np.random.default_rng(7).random(1000)
+    largest = {"bernoulli": [], "exponential": []}
+    for num_steps in (500, 2000):
+        steps = steps_of_paths(lambda u, theta: 1.0 * (u < theta), num_steps, u)
+        assert np.array_equal(np.count_nonzero(steps, axis=0), np.ones(1000))
+        after = (np.argmax(steps, axis=0) + 1) / num_steps  # the first theta of the grid behind the jump
+        assert ((after - 1 / num_steps <= u) & (u < after)).all()
+        largest["bernoulli"].append(steps.max())
+        largest["exponential"].append(steps_of_paths(lambda u, mean: -mean * np.log1p(-u), num_steps, u).max())
+    assert largest["bernoulli"] == [1.0, 1.0]
+    assert largest["exponential"][1] == pytest.approx(largest["exponential"][0] / 4)
 
 
 @pytest.mark.verifies("thm-path-derivative-in-one-dimension")
@@ -253,18 +310,18 @@ def test_monotone_maps_follow_the_implicit_derivative(make, theta):
 @pytest.mark.verifies("thm-path-derivative-in-one-dimension")
 def test_increasing_and_decreasing_maps_agree_as_functions_of_z():
     rate, u = f64(0.7), f64(np.linspace(0.01, 0.99, 99))
-    slopes = []
-    for noise in (u, 1.0 - u[::-1]):
-        with tf.GradientTape() as tape:
-            tape.watch(rate)
-            z = -tf.math.log1p(-noise) / rate if not slopes else -tf.math.log(1.0 - noise) / rate
-        slopes.append((z.numpy(), tape.jacobian(z, rate).numpy()))
-    with tf.GradientTape() as tape:
+    with tf.GradientTape(persistent=True) as tape:
         tape.watch(rate)
-        decreasing = -tf.math.log(u) / rate
-    slope = tape.jacobian(decreasing, rate).numpy()
-    np.testing.assert_allclose(decreasing[::-1], slopes[0][0], rtol=1e-12)
-    np.testing.assert_allclose(slope[::-1], slopes[0][1], rtol=1e-12)
+        maps = -tf.math.log1p(-u) / rate, -tf.math.log(u) / rate
+    up, down = (z.numpy() for z in maps)
+    slope_up, slope_down = (tape.jacobian(z, rate).numpy() for z in maps)
+    assert (np.diff(up) > 0).all()
+    assert (np.diff(down) < 0).all()
+    np.testing.assert_allclose(down[::-1], up, rtol=1e-12)
+    np.testing.assert_allclose(slope_down[::-1], slope_up, rtol=1e-12)
+    implicit = -up * np.exp(-0.7 * up) / (0.7 * np.exp(-0.7 * up))  # -F_rate / q, F = 1 - exp(-rate z)
+    np.testing.assert_allclose(slope_up, implicit, rtol=1e-12)
+    assert not np.allclose(slope_down, slope_up)  # at one u, that is at two samples
 
 
 @pytest.mark.verifies("thm-path-derivative-in-one-dimension")
@@ -359,14 +416,19 @@ def test_pathwise_of_the_package_uses_the_map_that_is_registered():
 
         return make
 
-    variances = {}
-    for family, variance in ((tfd.MultivariateNormalTriL, 2 + 0.81 / 0.19), (SymmetricRootNormal, 1.0)):
+    variances, by_cholesky, by_symmetric_root = {}, 2 + 0.81 / 0.19, 1.0
+    for family, variance, other in (
+        (tfd.MultivariateNormalTriL, by_cholesky, by_symmetric_root),
+        (SymmetricRootNormal, by_symmetric_root, by_cholesky),
+    ):
         estimate = gradients.pathwise(
             lambda z: z[..., 0] * z[..., 1], correlated(family), {"rho": f64(0.9)}, NUM_SAMPLES, seed=11
         )
         assert abs(z_score(estimate.samples["rho"], 1.0)) < QUANTILE
         squares = (estimate.samples["rho"] - 1.0) ** 2
         assert abs(z_score(squares, variance)) < QUANTILE
+        assert abs(z_score(1.2 * estimate.samples["rho"], 1.0)) > QUANTILE
+        assert abs(z_score(squares, other)) > QUANTILE
         variances[family] = float(estimate.variance["rho"])
     assert variances[tfd.MultivariateNormalTriL] > 4 * variances[SymmetricRootNormal]
 
@@ -387,6 +449,31 @@ def test_difference_of_two_roots_runs_along_the_ellipses_and_moves_no_mass(rho):
     gradient = -2 * away * np.exp(-np.sum(away**2, axis=-1, keepdims=True))  # of phi = exp(-|z - (1, 0.5)|^2)
     assert weights @ np.sum(gradient * (z @ difference.T), -1) == pytest.approx(0.0, abs=1e-6)
     assert abs(weights @ np.sum(gradient * (z @ np.array([[0.0, 1.0], [1.0, 0.0]])), -1)) > 1e-2
+
+
+@pytest.mark.verifies("thm-two-maps-differ-by-a-swirl")
+@pytest.mark.parametrize("scale", [0.7, 1.3])
+def test_a_map_that_is_not_linear_differs_by_a_swirl_too(scale):
+    """z = s R eps, R a rotation by 0.2 s |eps|^2, has the law of s eps: quadrature with each map's own samples."""
+
+    def turned(eps, s, turn):
+        angle = turn * s * np.sum(eps**2, axis=-1, keepdims=True)
+        return s * (np.cos(angle) * eps + np.sin(angle) * np.stack([-eps[:, 1], eps[:, 0]], -1))
+
+    eps, weights = hermite_grid(100)
+    h, side_by_turn, velocities = 1e-5, {}, {}
+    for turn in (0.0, 0.2):
+        z = turned(eps, scale, turn)
+        velocity = (turned(eps, scale + h, turn) - turned(eps, scale - h, turn)) / (2 * h)
+        away = z - np.array([1.0, 0.5])
+        gradient = -2 * away * np.exp(-np.sum(away**2, axis=-1, keepdims=True))
+        side_by_turn[turn] = weights @ np.sum(gradient * velocity, -1)  # E grad phi(z) . v(z)
+        velocities[turn] = velocity - z / scale
+    assert side_by_turn[0.2] == pytest.approx(side_by_turn[0.0], abs=1e-6)
+    assert abs(side_by_turn[0.0]) > 0.05
+    assert weights @ np.sum(velocities[0.2] ** 2, -1) > 0.5  # the velocities differ, and the means above do not
+    radial = np.sum(velocities[0.2] * turned(eps, scale, 0.2), -1)
+    np.testing.assert_allclose(weights * radial, 0.0, atol=1e-8)  # along the circles of equal density
 
 
 def turned_gradients(k, loc, scale, centre, eps):
@@ -426,18 +513,51 @@ def test_mean_velocity_of_a_map_that_is_not_monotone_is_the_implicit_one():
     assert rest.var() > 1.0
 
 
+@pytest.mark.verifies("thm-monotone-path-least-variance")
+@pytest.mark.parametrize("theta_0", [0.25, 3.6])
+def test_lipschitz_paths_on_neighbourhoods_of_their_own_are_not_enough(theta_0):
+    """g = frac(eps + theta), eps ~ U(0, 1): U(0, 1) for every theta, so v = 0, and yet the slope is 1."""
+    n = 10_000
+    eps = (np.arange(n) + 0.5) / n
+
+    def g(theta):
+        return (eps + theta) - np.floor(eps + theta)
+
+    for theta in (theta_0, theta_0 + 0.123):
+        assert stats.kstest(g(theta), "uniform").statistic <= 1.01 / n  # so E g = 1/2 whatever theta is
+    copies = tf.fill([n], f64(theta_0))
+    with tf.GradientTape() as tape:
+        tape.watch(copies)
+        z = eps + copies - tf.floor(eps + copies)
+    assert np.all(tape.gradient(z, copies).numpy() == 1.0)
+
+    own = np.minimum(g(theta_0), 1.0 - g(theta_0))  # how far each path is from its next jump
+    assert own.min() > 0  # each is Lipschitz with constant 1 on its own neighbourhood
+    for delta in (0.1, 0.01, 0.001):  # but on one for all, paths jump with probability 2 delta
+        assert np.mean(own < delta) == pytest.approx(2 * delta, abs=2 / n)
+    for h in (1e-2, 1e-3, 1e-4):  # and the difference quotient over a jump has no bound
+        left = theta_0 - 0.1 + h * np.arange(round(0.2 / h))[:, None]
+        few = eps[:: n // 20]
+        steps = np.diff(np.vstack([(few + left), few + left[-1] + h]) % 1.0, axis=0)
+        quotients = np.abs(steps / h).max(axis=0)
+        jumps = np.minimum((few + theta_0) % 1.0, -(few + theta_0) % 1.0) < 0.1
+        assert jumps.sum() == 4
+        np.testing.assert_allclose(quotients, np.where(jumps, 1 / h - 1, 1.0), rtol=1e-6)
+
+
 @pytest.mark.verifies("thm-unbiasedness-test")
 @pytest.mark.parametrize("r", [0.0, 1.0, -2.5])
 def test_rate_and_power_of_the_unbiasedness_test(r):
-    """The frequency of rejection over 4000 data sets of skewed samples, against the formula."""
+    """The frequency of rejection over 2000 data sets of skewed samples is that of the formula, at this bias only."""
     n, num_sets, alpha = 2000, 2000, 0.05
     critical = stats.norm.isf(alpha / 2)
     x = np.random.default_rng(13).standard_normal((num_sets, n)) ** 2  # mean 1, variance 2
     score = (x.mean(axis=1) + r * np.sqrt(2 / n) - 1.0) / (x.std(axis=1, ddof=1) / np.sqrt(n))
     rejected = np.mean(np.abs(score) > critical)
-    power = stats.norm.cdf(r - critical) + stats.norm.cdf(-r - critical)
+    power, other = (stats.norm.cdf(b - critical) + stats.norm.cdf(-b - critical) for b in (abs(r), abs(r) + 1))
     tolerance = QUANTILE * np.sqrt(power * (1 - power) / num_sets) + 2 / np.sqrt(n) * stats.norm.pdf(1.0)
     assert rejected == pytest.approx(power, abs=tolerance)
+    assert rejected != pytest.approx(other, abs=tolerance)
 
 
 @pytest.mark.verifies("thm-unbiasedness-test")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from companion.exercises.checks import FALSE_ALARM, WrongAnswer, correct, expect_close, expect_unbiased
 
@@ -13,11 +14,38 @@ def test_correct_prints_one_line(capsys):
     assert capsys.readouterr().out == "Correct. The mean is loc.\n"
 
 
-@pytest.mark.parametrize("answer", [2.0, [1.0, 2.0], "three", None, np.nan, np.inf])
+@pytest.mark.parametrize("answer", [2.0, [1.0, 2.0], [[1.0], 2.0], {}, np.nan, np.inf])
 def test_wrong_values_shapes_and_kinds_get_the_hint(answer):
     with pytest.raises(WrongAnswer, match=r"the mean: expected .* got .*Hint: look again"):
         expect_close("the mean", answer, 3.0, HINT)
     expect_close("the mean", 3.0 + 1e-7, 3.0, HINT)
+
+
+@pytest.mark.parametrize("answer", ["3.0", b"3.0", np.str_("3.0"), tf.constant("3.0")])
+def test_text_is_no_number(answer):
+    """Even where NumPy would read it as one."""
+    message = r"the mean: expected a number .* got .*3\.0.*Hint: numbers, not text"
+    with pytest.raises(WrongAnswer, match=message):
+        expect_close("the mean", answer, 3.0, HINT)
+    for row in ([answer, answer], [answer, 3.0], np.array([answer, 3.0], dtype=object)):
+        with pytest.raises(WrongAnswer, match=r"Hint"):
+            expect_close("the mean", row, [3.0, 3.0], HINT)
+    with pytest.raises(WrongAnswer, match=message):
+        expect_unbiased("the mean", answer, 3.0, HINT)
+
+
+@pytest.mark.parametrize("answer", [None, (None, None), (3.0, None), [[None, 3.0]]])
+def test_none_is_asked_for_the_return(answer):
+    with pytest.raises(WrongAnswer, match=r"the mean: got .*None.*\. Hint: does your function return\?"):
+        expect_close("the mean", answer, 3.0, HINT)
+    with pytest.raises(WrongAnswer, match=r"the mean: got .*None.*\. Hint: does your function return\?"):
+        expect_unbiased("the mean", answer, 3.0, HINT)
+
+
+@pytest.mark.parametrize("answer", [3, np.float32(3), tf.constant(3.0), tf.Variable(3.0), np.array(3.0, dtype=object)])
+def test_numbers_of_every_kind_pass(answer):
+    expect_close("the mean", answer, 3.0, HINT)
+    expect_close("the mean", [answer, answer], [3.0, 3.0], HINT)
 
 
 def test_the_false_alarm_rate_holds_with_few_samples():

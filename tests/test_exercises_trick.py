@@ -44,6 +44,11 @@ def test_rayleigh_accepts_both_directions(g, capsys):
         (lambda e, s: tf.stop_gradient(s) * tf.sqrt(-2.0 * tf.math.log(e)), "None"),
         (lambda e, s: s * e, "uniform"),
         (lambda e, s: tf.sqrt(2.0 * tf.math.log(e)), "finite"),
+        (lambda e, s: s * tf.sqrt(2.0 * tf.math.log1p(-e)), r"finite.*Hint: log\(1 - eps\)"),
+        (lambda e, s: -2.0 * s**2 * tf.math.log1p(-e), "the square root is missing"),
+        (lambda e, s: 1.7 * tf.sqrt(-2.0 * tf.math.log1p(-e)), "scale 1.7; is that number written into g"),
+        (lambda e, s: s * tf.sqrt(-2.0 * tf.math.log(e)) + (s - tf.stop_gradient(s)) * (e - 0.5), "at each eps"),
+        (lambda e, s: s.numpy() * np.sqrt(-2.0 * np.log(e)), "None.*NumPy"),
         (lambda e, s: tf.reduce_sum(e), "shape"),
         (lambda e, s: s * tf.sqrt(-2.0 * tf.math.log(e)) + (s - tf.stop_gradient(s)), "the path"),
         (lambda e: e, "the call failed"),
@@ -142,6 +147,7 @@ def test_mixture_accepts_the_right_slope(capsys):
             lambda z, w: -(FIRST.cdf(z) - SECOND.cdf(z)) / (w * FIRST.cdf(z) + (1 - w) * SECOND.cdf(z)),
             "distribution function, not by the density",
         ),
+        (lambda z, w: mixture_slope(z, 0.3), "at w = 0.8"),
         (lambda z, w: tf.zeros_like(z), "dF/dw"),
         (lambda z, w: w, "shape"),
         (None, "a function"),
@@ -159,13 +165,19 @@ def z_score(samples, expected):
     return (np.mean(samples) - expected) / (np.std(samples, ddof=1) / np.sqrt(len(samples)))
 
 
+def mean_over(standard_error):
+    """The two-sided test with another standard error."""
+    return lambda x, m, a: bool(abs(np.mean(x) - m) <= stats.norm.isf(a / 2) * standard_error(x))
+
+
 @pytest.mark.parametrize(
     "test",
     [
-        lambda x, m, a: bool(abs(z_score(x, m)) <= stats.norm.isf(a / 2)),
+        mean_over(lambda x: np.std(x, ddof=1) / np.sqrt(len(x))),
+        mean_over(lambda x: np.std(x) / np.sqrt(len(x))),
         lambda x, m, a: stats.ttest_1samp(x, m).pvalue >= a,
     ],
-    ids=["normal", "t"],
+    ids=["normal", "divided by n", "t"],
 )
 def test_unbiasedness_accepts_right_tests(test, capsys):
     check.check_unbiasedness_test(test)
@@ -175,13 +187,24 @@ def test_unbiasedness_accepts_right_tests(test, capsys):
 @pytest.mark.parametrize(
     ("test", "words"),
     [
-        (lambda x, m, a: bool(abs(np.mean(x) - m) <= stats.norm.isf(a / 2) * np.std(x)), "never rejects"),
+        (mean_over(np.std), "never rejects"),
+        (mean_over(lambda x: np.var(x) / np.sqrt(len(x))), "never rejects.*or the variance"),
+        (mean_over(lambda x: np.std(x) / len(x)), "True means accept.*sd / sqrt"),
+        (mean_over(lambda x: 2.0 / np.sqrt(len(x))), "100 samples.*written in"),
+        (mean_over(lambda x: np.std(x) / 20.0), "100 samples.*written in"),
+        (lambda x, m, a: bool(abs(z_score(x, 3.0)) <= stats.norm.isf(a / 2)), "100 samples.*written in"),
         (lambda x, m, a: bool(abs(z_score(x, m)) <= stats.norm.isf(a)), "two-sided"),
+        (lambda x, m, a: bool(abs(z_score(x, m)) <= stats.norm.isf(a / 4)), "two-sided"),
+        (lambda x, m, a: bool(z_score(x, m) <= stats.norm.isf(a / 2)), "only one side.*absolute value"),
+        (lambda x, m, a: bool(z_score(x, m) >= -stats.norm.isf(a / 2)), "only one side.*absolute value"),
         (lambda x, m, a: bool(abs(z_score(x, m)) <= 1.96), "rate is ignored"),
         (lambda x, m, a: bool(z_score(x, m) <= stats.norm.isf(a)), "too small"),
         (lambda x, m, a: bool(z_score(x, m) >= -stats.norm.isf(a)), "too large"),
-        (lambda x, m, a: bool(abs(z_score(x, m)) > stats.norm.isf(a / 2)), "false-alarm rate"),
+        (lambda x, m, a: bool(abs(z_score(x, m)) > stats.norm.isf(a / 2)), "True means accept"),
+        (lambda x, m, a: bool(abs(z_score(x, m)) <= stats.norm.ppf(a / 2)), "quantile positive"),
+        (lambda x, m, a: False, "True means accept"),
         (lambda x, m, a: True, "never rejects"),
+        (lambda x, m, a: tf.constant(True), r"Hint: wrap it in bool\(\)"),
         (lambda x, m, a: 0.3, "True .accept. or False"),
         (lambda x: True, "the call failed"),
         ("text", "a function"),
@@ -192,29 +215,43 @@ def test_unbiasedness_names_the_mistake(test, words):
         check.check_unbiasedness_test(test)
 
 
+@pytest.mark.parametrize("num_samples", [100, 400])
+def test_unbiasedness_rejects_a_right_test_with_the_stated_probability(num_samples):
+    """Exactly, for the three right tests: half of the false-alarm rate to each of the two settings."""
+    low, high = check._allowed_rejections(num_samples)
+    quantile = stats.norm.isf(0.025)
+    for rate in (0.05, *(2 * stats.t.sf(quantile * np.sqrt(r), num_samples - 1) for r in (1, 1 - 1 / num_samples))):
+        assert stats.binom.cdf(low - 1, 2000, rate) + stats.binom.sf(high, 2000, rate) <= check.FALSE_ALARM / 2
+
+
 # -- a family of your own -------------------------------------------------------------------------------------------
 
 
-def registered(g, noise=standard_uniform):
-    """A new family with the law of tfd.GeneralizedPareto and the map g."""
+def family(build):
+    """A new family with the law of tfd.GeneralizedPareto, and what is registered for it."""
 
     class Mine(tfd.GeneralizedPareto):
         pass
 
-    @register(Mine)
-    def _(d):
-        eps = noise(d.batch_shape, d.dtype) if noise is standard_uniform else noise(d)
-        return Reparameterization(d, eps, lambda e: g(d, e), "z = g(eps)")
-
+    register(Mine)(build)
     return Mine(loc=f64(1.0), scale=f64(2.0), concentration=f64(0.3))
+
+
+def registered(g, noise=lambda d: standard_uniform(d.batch_shape, d.dtype)):
+    """A new family with the law of tfd.GeneralizedPareto and the map g."""
+    return family(lambda d: Reparameterization(d, noise(d), lambda e: g(d, e), "z = g(eps)"))
 
 
 def excess(d, e):
     return tf.math.expm1(-d.concentration * tf.math.log1p(-e)) / d.concentration
 
 
+def right_map(d, e):
+    return d.loc + d.scale * excess(d, e)
+
+
 def test_family_accepts_a_right_map(capsys):
-    check.check_registered_family(registered(lambda d, e: d.loc + d.scale * excess(d, e)))
+    check.check_registered_family(registered(right_map))
     assert capsys.readouterr().out.startswith("Correct")
 
 
@@ -224,8 +261,13 @@ def test_family_accepts_a_right_map(capsys):
         (lambda d, e: d.loc + 1.1 * d.scale * excess(d, e), "another law"),
         (lambda d, e: d.loc + tf.stop_gradient(d.scale) * excess(d, e), "scale"),
         (lambda d, e: d.loc + d.scale * tf.stop_gradient(excess(d, e)), "dz/dconcentration|concentration"),
+        (lambda d, e: right_map(d, tf.math.floormod(e + d.loc, 1.0)), "dz/dloc.*does g jump when the parameter moves"),
+        (lambda d, e: right_map(d, e).numpy(), "None.*NumPy"),
+        (lambda d, e: tf.cast(right_map(d, e), tf.float32), "expected float64, got float32.*d.dtype"),
+        (lambda d, e: 1 / 0, "transform.*ZeroDivisionError"),
+        (lambda d, e: None, "expected a tensor"),
     ],
-    ids=["law", "detached scale", "detached concentration"],
+    ids=["law", "detached scale", "detached concentration", "jump", "NumPy", "float32", "error", "None"],
 )
 def test_family_finds_a_broken_map(g, words):
     with pytest.raises(WrongAnswer, match=words):
@@ -233,9 +275,58 @@ def test_family_finds_a_broken_map(g, words):
 
 
 def test_family_finds_noise_that_depends_on_the_parameters():
-    family = registered(lambda d, e: d.loc + e, noise=lambda d: tfd.GeneralizedPareto(0.0 * d.loc, d.scale, 0.3))
+    mine = registered(lambda d, e: d.loc + e, noise=lambda d: tfd.GeneralizedPareto(0.0 * d.loc, d.scale, 0.3))
     with pytest.raises(WrongAnswer, match="noise depends on the parameters"):
-        check.check_registered_family(family)
+        check.check_registered_family(mine)
+
+
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [
+        (lambda d: standard_uniform([], d.dtype), r"batch shape \[\], the distribution \[200\].*d.batch_shape"),
+        (lambda d: standard_uniform(d.batch_shape), "noise: expected float64, got float32.*d.dtype"),
+        (lambda d: 3.0, "noise: expected a tfd.Distribution"),
+    ],
+    ids=["shared by the batch", "float32", "a number"],
+)
+def test_family_finds_the_wrong_noise(noise, words):
+    with pytest.raises(WrongAnswer, match=words):
+        check.check_registered_family(registered(right_map, noise))
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda d: d.no_such_parameter, "registered function.*AttributeError"),
+        (lambda d: d.loc, "expected a Reparameterization"),
+        (lambda d: None, "no map is registered"),
+    ],
+    ids=["error", "a tensor", "None"],
+)
+def test_family_finds_a_function_that_makes_no_reparameterization(build, words):
+    with pytest.raises(WrongAnswer, match=words):
+        check.check_registered_family(family(build))
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        tfd.Normal(f64(1.0), f64(2.0)),
+        tfd.StudentT(4.0 + 0.0 * f64(1.0), f64(0.0), f64(1.0)),
+        tfd.TruncatedNormal(f64(0.0), f64(1.0), f64(-1.0), f64(2.0)),
+        tfd.LogNormal(f64(0.0), f64(0.5)),
+        tfd.Exponential(f64(0.5)),
+    ],
+    ids=lambda d: type(d).__name__,
+)
+def test_family_accepts_what_the_package_registers(distribution, capsys):
+    """StudentT is reparameterized with its degrees of freedom given, so its df has no path."""
+    if isinstance(distribution, tfd.StudentT):
+        with pytest.raises(WrongAnswer, match="df"):
+            check.check_registered_family(distribution)
+    else:
+        check.check_registered_family(distribution)
+        assert capsys.readouterr().out.startswith("Correct")
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,14 @@ def test_a_narrow_bump_between_the_nodes_is_not_missed():
     np.testing.assert_allclose(got, width / np.sqrt(v) * np.exp(-0.5 * 0.345**2 / v), rtol=1e-6)
 
 
+def test_a_narrow_spike_that_carries_nearly_all_the_mass():
+    """The first look underestimates the mass by far; the answer must not be refused for that."""
+    width = 5e-3
+    got = gaussian.expectation(lambda z: tf.cast(tf.abs(z - 0.345) < width, tf.float64) / width, 0.0, 1.0)
+    exact = (stats.norm.cdf(0.345 + width) - stats.norm.cdf(0.345 - width)) / width
+    np.testing.assert_allclose(got, exact, rtol=1e-8)
+
+
 def test_high_frequencies():
     np.testing.assert_allclose(
         gaussian.expectation(lambda z: tf.cos(30.0 * z), 0.2, 0.05), np.exp(-0.5 * 1.5**2) * np.cos(6.0), rtol=1e-9

@@ -48,6 +48,11 @@ def test_integers_of_any_size():
     assert len(values) == 7
 
 
+def test_a_pair_is_a_seed_of_two_words():
+    for pair in ((0, 7), [0, 7], np.array([0, 7])):
+        np.testing.assert_array_equal(seeds.as_seed(pair), seeds.as_seed(7))
+
+
 def test_keras_seed_generator_advances_and_repeats():
     first, again = keras.random.SeedGenerator(3), keras.random.SeedGenerator(3)
     a, b = seeds.uniform([4], first), seeds.uniform([4], first)

@@ -6,10 +6,9 @@ a random quantity rejects a right answer with the probability `FALSE_ALARM` at m
 """
 
 import numpy as np
-import tensorflow as tf
 from scipy import stats
 
-__all__ = ["FALSE_ALARM", "WrongAnswer", "correct", "expect_close", "expect_unbiased"]
+__all__ = ["FALSE_ALARM", "WrongAnswer", "as_numbers", "correct", "expect_close", "expect_unbiased"]
 
 FALSE_ALARM = 1e-5
 
@@ -23,6 +22,27 @@ def correct(why=""):
     print(f"Correct. {why}".strip())
 
 
+def as_numbers(what, got, hint):
+    """The answer as a float64 array, or `WrongAnswer`: None and text are no numbers, nor are arrays with them.
+
+    Example:
+        >>> as_numbers("the mean", "2.0", "it is loc")
+        Traceback (most recent call last):
+        ...
+        companion.exercises.checks.WrongAnswer: the mean: expected a number ..., got '2.0'. Hint: numbers, not text
+    """
+    try:
+        array = np.asarray(got)
+        entries = [np.asarray(entry).item() for entry in array.flat] if array.dtype.kind in "OSU" else []
+        if any(entry is None for entry in entries):
+            raise WrongAnswer(f"{what}: got {got}. Hint: does your function return?")
+        if any(isinstance(entry, str | bytes) for entry in entries):
+            raise WrongAnswer(f"{what}: expected a number or a tensor, got {got!r}. Hint: numbers, not text")
+        return np.asarray(got, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise WrongAnswer(f"{what}: expected a number or a tensor, got {got!r}. Hint: {hint}") from error
+
+
 def expect_close(what, got, expected, hint, rtol=1e-4, atol=1e-6):
     """Raises `WrongAnswer` unless a number or an array is right, shape included.
 
@@ -32,10 +52,7 @@ def expect_close(what, got, expected, hint, rtol=1e-4, atol=1e-6):
         ...
         companion.exercises.checks.WrongAnswer: the mean: expected 3, got 2. Hint: it is loc
     """
-    try:
-        got = np.asarray(got, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise WrongAnswer(f"{what}: expected a number or a tensor, got {got!r}. Hint: {hint}") from error
+    got = as_numbers(what, got, hint)
     expected = np.asarray(expected, dtype=np.float64)
     if got.shape != expected.shape:
         raise WrongAnswer(f"{what}: expected shape {list(expected.shape)}, got {list(got.shape)}. Hint: {hint}")
@@ -55,7 +72,7 @@ def expect_unbiased(what, samples, expected, hint):
         expected: the exact mean, shape [*shape].
         hint: where to look.
     """
-    samples = np.asarray(tf.convert_to_tensor(samples), dtype=np.float64)
+    samples = as_numbers(what, samples, hint)
     expected = np.asarray(expected, dtype=np.float64)
     if samples.ndim < 1 or len(samples) < 2 or samples.shape[1:] != expected.shape:
         wanted = f"[num_samples, *{list(expected.shape)}]"

@@ -27,15 +27,15 @@ COLOURS = {
 
 _STYLE = {
     "axes.grid": True,
-    "axes.prop_cycle": matplotlib.cycler(color=[COLOURS[c] for c in ("blue", "orange", "green", "purple", "amber")]),
+    "axes.prop_cycle": matplotlib.cycler(
+        color=[COLOURS[name] for name in ("blue", "orange", "green", "purple", "amber")], linewidth=[1.8] * 5
+    ),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": "medium",
     "figure.dpi": 144,
     "font.size": 10,
     "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
 }
 
 
