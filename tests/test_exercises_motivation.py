@@ -222,7 +222,7 @@ def test_differences_accept_right_answers(answer, capsys):
         (lambda u, d, h: central(u, d, h).mean(), "no mean"),
         (lambda u, d, h: central(u, d, h)[:2], "shape"),
         (lambda u, d, h: central(u, d, h) + 1.0, "expected"),
-        (lambda u, d, h: None, "numbers|finite"),
+        (lambda u, d, h: None, "numbers|finite|return"),
         (lambda u: u, "raised TypeError"),
         ("central", "a function"),
     ],
@@ -299,3 +299,38 @@ def test_price_too_far_from_the_best_is_refused(off, words, best_price):
 def test_price_of_another_type_is_refused(price):
     with pytest.raises(WrongAnswer, match="best_price"):
         check.check_price(price_slope, price)
+
+
+def same_sample_baseline(price, eps):
+    sales = price_slope(price, eps, share=0.0)
+    return sales - 1.5 * (sales - sales.mean()) * eps / SIGMA
+
+
+def left_out_baseline(price, eps):
+    sales = price_slope(price, eps, share=0.0)
+    others = (sales.sum() - sales) / (len(sales) - 1)
+    return sales - 1.5 * (sales - others) * eps / SIGMA
+
+
+def test_price_sees_a_baseline_from_the_same_samples(best_price, capsys):
+    """At 100 000 samples its bias is invisible; at two it is half the gradient."""
+    with pytest.raises(WrongAnswer, match="leave the sample itself out"):
+        check.check_price(same_sample_baseline, best_price)
+    check.check_price(left_out_baseline, best_price)
+    assert capsys.readouterr().out.startswith("Correct")
+
+
+@pytest.mark.parametrize(("price", "words"), [("2.893", "not text"), (None, "return"), ([2.893], "one number")])
+def test_price_that_is_no_number_gets_the_right_reason(price, words):
+    with pytest.raises(WrongAnswer, match=words):
+        check.check_price(price_slope, price)
+
+
+def test_salvage_accepts_a_stacked_tensor(capsys):
+    check.check_salvage_profit(lambda *args: tf.stack([tf.constant(x, tf.float64) for x in salvage(*args)]))
+    assert capsys.readouterr().out.startswith("Correct")
+
+
+def test_a_function_that_returns_nothing_is_told_so(best_price):
+    with pytest.raises(WrongAnswer, match="does your function return"):
+        check.check_price(lambda price, eps: None, best_price)

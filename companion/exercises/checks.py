@@ -38,6 +38,8 @@ def as_numbers(what, got, hint):
             raise WrongAnswer(f"{what}: got {got}. Hint: does your function return?")
         if any(isinstance(entry, str | bytes) for entry in entries):
             raise WrongAnswer(f"{what}: expected a number or a tensor, got {got!r}. Hint: numbers, not text")
+        if array.dtype.kind == "c":
+            raise WrongAnswer(f"{what}: expected real numbers, got {got!r}. Hint: {hint}")
         return np.asarray(got, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise WrongAnswer(f"{what}: expected a number or a tensor, got {got!r}. Hint: {hint}") from error

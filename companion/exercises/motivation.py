@@ -12,7 +12,7 @@ import tensorflow as tf
 from scipy import optimize, stats
 
 from companion import gaussian
-from companion.exercises.checks import WrongAnswer, correct, expect_close, expect_unbiased
+from companion.exercises.checks import WrongAnswer, as_numbers, correct, expect_close, expect_unbiased
 from companion.reparameterizations import standard_normal
 
 __all__ = [
@@ -46,6 +46,7 @@ def check_salvage_profit(answer):
     names = ("the expected profit", "the derivative in mu", "the derivative in sigma")
     for args in ((MU, SIGMA, PRICE, COST, STOCK, 0.4), (4.0, 0.3, 3.0, 2.0, 70.0, 1.0)):
         got = _call(answer, *args)
+        got = got.numpy() if tf.is_tensor(got) else got
         listed = isinstance(got, (tuple, list)) or (isinstance(got, np.ndarray) and got.ndim == 1)
         if not listed or len(got) != 3:
             raise WrongAnswer(f"salvage_profit: expected three numbers, got {got!r}. Hint: profit, d_mu, d_sigma.")
@@ -124,7 +125,7 @@ def check_optimal_baseline(baselines, variances):
         variances: a mapping with the same keys: the variance of one sample with the optimal baseline.
 
     Raises:
-        WrongAnswer: if a number is off by more than a relative 1e-6.
+        WrongAnswer: if a baseline is off by more than 0.01, or a variance by more than a relative 1e-3.
 
     Example:
         >>> check_optimal_baseline({"loc": 0.0, "scale": 0.0}, {"loc": 1.0, "scale": 1.0})
@@ -151,7 +152,7 @@ def check_optimal_baseline(baselines, variances):
         }
         what = f"baselines[{name!r}]"
         _name_mistake(what, baselines[name], best, mistakes, "Expected E[f s^2] / E[s^2].")
-        expect_close(what, baselines[name], best, "E[f s^2] / E[s^2]", rtol=1e-6)
+        expect_close(what, baselines[name], best, "E[f s^2] / E[s^2]", rtol=1e-4, atol=0.01)
         variance = second - best**2 * square - slope**2
         mistakes = {
             "this is the variance without a baseline": second - slope**2,
@@ -160,7 +161,7 @@ def check_optimal_baseline(baselines, variances):
         }
         what = f"variances[{name!r}]"
         _name_mistake(what, variances[name], variance, mistakes)
-        expect_close(what, variances[name], variance, "gaussian.gradient_variance of f - b", rtol=1e-6)
+        expect_close(what, variances[name], variance, "gaussian.gradient_variance of f - b", rtol=1e-3)
     correct("Both lie below E[f]: the weight s^2 favours extreme days.")
 
 
@@ -241,12 +242,24 @@ def check_price(price_gradients, best_price):
                 if abs(samples.mean() - mean) < error:
                     raise WrongAnswer(f"{what}: {mistake}.")
         expect_unbiased(what, samples, expected, "J' = E[min] + r mu'(r) d/dmu E[min]")
+    _expect_no_shrinkage(price_gradients, eps)
     best = _best_price()
     found = _array("best_price", best_price)
-    if found.shape != () or not abs(found - best) <= 0.05:
+    if found.shape != ():
+        raise WrongAnswer(f"best_price: expected one number, got shape {list(found.shape)}.")
+    if not abs(found - best) <= 0.05:
         hint = "smaller steps at the end, more samples, or an average of the last prices"
         raise WrongAnswer(f"best_price: expected within 0.05 of the best, {best:.2f}; got {found}. Hint: {hint}.")
     correct(f"The best price is {best:.2f}, yours is within 5 cents of it.")
+
+
+def _expect_no_shrinkage(price_gradients, eps, price=2.5):
+    """Judges the estimator on pairs of samples, where a baseline from the same samples halves the mean."""
+    sales, d_mu, _ = _sales(_mu_of_price(price), SIGMA, STOCK)
+    what = f"price_gradients at {price:g}, two samples at a time"
+    means = [_array(what, _call(price_gradients, price, pair)).mean() for pair in eps[:4000].reshape(2000, 2)]
+    hint = "a baseline from the same samples shrinks the gradient; leave the sample itself out"
+    expect_unbiased(what, np.array(means), sales - ELASTICITY * d_mu, hint)
 
 
 def _profit(z):
@@ -315,10 +328,7 @@ def _call(function, *args):
 
 def _array(what, given):
     """The answer as a float64 array."""
-    try:
-        array = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise WrongAnswer(f"{what}: expected numbers, got {given!r}.") from error
+    array = as_numbers(what, given, "does your function return numbers?")
     if not np.isfinite(array).all():
         raise WrongAnswer(f"{what}: expected finite numbers, got NaN or infinity.")
     return array
