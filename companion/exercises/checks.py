@@ -8,7 +8,7 @@ a random quantity rejects a right answer with the probability `FALSE_ALARM` at m
 import numpy as np
 from scipy import stats
 
-__all__ = ["FALSE_ALARM", "WrongAnswer", "as_numbers", "correct", "expect_close", "expect_unbiased"]
+__all__ = ["FALSE_ALARM", "WrongAnswer", "as_numbers", "call", "correct", "expect_close", "expect_unbiased"]
 
 FALSE_ALARM = 1e-5
 
@@ -20,6 +20,26 @@ class WrongAnswer(AssertionError):
 def correct(why=""):
     """Says that the answer is right, and why in a few words."""
     print(f"Correct. {why}".strip())
+
+
+def call(what, function, *arguments):
+    """The result of a student's function; whatever goes wrong inside becomes a `WrongAnswer`.
+
+    Example:
+        >>> call("g", 3.0, 1.0)
+        Traceback (most recent call last):
+        ...
+        companion.exercises.checks.WrongAnswer: g: expected a function, got 3.0. Hint: hand in the function, ...
+    """
+    if not callable(function):
+        raise WrongAnswer(f"{what}: expected a function, got {function!r}. Hint: hand in the function, not its result")
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise WrongAnswer(
+            f"{what}: the call failed, your function raised {type(error).__name__}: {error}. "
+            f"Hint: the check calls it with {len(arguments)} arguments, as the exercise says"
+        ) from error
 
 
 def as_numbers(what, got, hint):

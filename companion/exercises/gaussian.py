@@ -10,7 +10,7 @@ import tensorflow as tf
 from scipy import linalg, optimize
 
 from companion import gaussian
-from companion.exercises.checks import WrongAnswer, as_numbers, correct, expect_close
+from companion.exercises.checks import WrongAnswer, as_numbers, call, correct, expect_close
 
 __all__ = [
     "check_crossover",
@@ -65,7 +65,7 @@ def check_sine_gradients(sine_gradients):
         companion.exercises.checks.WrongAnswer: the derivative for mu at ...: ... Hint: this is f'(mu), ...
     """
     for mu, sigma, k in [(0.3, 0.8, 1.5), (-1.1, 0.4, 2.0), (2.0, 1.2, 0.7)]:
-        got = _pair("sine_gradients", _call("sine_gradients", sine_gradients, mu, sigma, k))
+        got = _pair("sine_gradients", call("sine_gradients", sine_gradients, mu, sigma, k))
         damping = np.exp(-((k * sigma) ** 2) / 2)
         cosine, sine = np.cos(k * mu), np.sin(k * mu)
         by_mu, by_sigma = k * damping * cosine, -(k**2) * sigma * damping * sine
@@ -121,7 +121,7 @@ def check_optimal_baseline(optimal_baseline):
     ]
     for label, f, loc, scale in problems:
         where = f"for f = {label} at loc={loc}, scale={scale}"
-        got = _pair("optimal_baseline", _call("optimal_baseline", optimal_baseline, f, loc, scale))
+        got = _pair("optimal_baseline", call("optimal_baseline", optimal_baseline, f, loc, scale))
         mean, b, b_scale = (gaussian.expectation(h, loc, scale) for h in _weighted(f, loc, scale))
         plain = gaussian.gradient_variance(f, loc, scale, "score_function")["loc"]
         least = plain - (b / scale) ** 2
@@ -215,7 +215,7 @@ def check_kl_from_factors(kl_from_factors):
         quadratic, trace = shift @ shift, np.sum(spread**2)
         right = 0.5 * (trace + quadratic - d) + log_ratio
         tensors = [tf.constant(a) for a in (loc, tril, prior_loc, prior_tril)]
-        got = _call("kl_from_factors", kl_from_factors, *tensors)
+        got = call("kl_from_factors", kl_from_factors, *tensors)
         back = linalg.solve_triangular(tril, prior_tril, lower=True)
         move = linalg.solve_triangular(tril, loc - prior_loc, lower=True)
         mistakes = {
@@ -348,19 +348,6 @@ def _reason(value, expected, mistakes, hint, rtol):
         if not np.isclose(wrong, expected, rtol=rtol) and np.isclose(value, wrong, rtol=1e-3, atol=1e-9):
             return reason
     return hint
-
-
-def _call(name, function, *args):
-    """The function's result, its errors as `WrongAnswer`."""
-    if not callable(function):
-        raise WrongAnswer(f"{name}: expected a function, got {function!r}. Hint: hand in the function, not its result")
-    try:
-        return function(*args)
-    except Exception as error:
-        raise WrongAnswer(
-            f"{name}: expected a result, got {type(error).__name__}: {error}. Hint: the check calls it with "
-            f"{len(args)} arguments, as the exercise says"
-        ) from error
 
 
 def _pair(name, answer):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from scipy import optimize, stats
 
 from companion import gaussian
-from companion.exercises.checks import WrongAnswer, as_numbers, correct, expect_close, expect_unbiased
+from companion.exercises.checks import WrongAnswer, as_numbers, call, correct, expect_close, expect_unbiased
 from companion.reparameterizations import standard_normal
 
 __all__ = [
@@ -45,7 +45,7 @@ def check_salvage_profit(answer):
     """
     names = ("the expected profit", "the derivative in mu", "the derivative in sigma")
     for args in ((MU, SIGMA, PRICE, COST, STOCK, 0.4), (4.0, 0.3, 3.0, 2.0, 70.0, 1.0)):
-        got = _call(answer, *args)
+        got = call("salvage_profit", answer, *args)
         got = got.numpy() if tf.is_tensor(got) else got
         listed = isinstance(got, (tuple, list)) or (isinstance(got, np.ndarray) and got.ndim == 1)
         if not listed or len(got) != 3:
@@ -89,7 +89,7 @@ def check_score_gradients(answer):
     """
     z, mu, sigma = np.array([2.0, 3.7, 4.4, 5.3]), 4.2, 0.7
     for baseline in (0.0, 30.0):
-        got = _array("score_gradients", _call(answer, z, mu, sigma, baseline))
+        got = _array("score_gradients", call("score_gradients", answer, z, mu, sigma, baseline))
         if got.shape == (2, len(z)):
             raise WrongAnswer("score_gradients: expected shape [4, 2], got [2, 4]. Hint: np.stack(..., axis=1).")
         if got.shape == (2,):
@@ -112,7 +112,7 @@ def check_score_gradients(answer):
     eps = standard_normal(dtype=tf.float64).sample(100_000, seed=41).numpy()
     expected = [PRICE * part for part in _sales(MU, SIGMA, STOCK)[1:]]
     for baseline in (0.0, 55.0):
-        samples = _call(answer, MU + SIGMA * eps, MU, SIGMA, baseline)
+        samples = call("score_gradients", answer, MU + SIGMA * eps, MU, SIGMA, baseline)
         expect_unbiased("score_gradients", samples, expected, "the score for mu is eps / sigma")
     correct("Unbiased with and without a baseline.")
 
@@ -192,14 +192,16 @@ def check_central_differences(answer):
                 (_profit(MU + h + SIGMA * up) - _profit(MU - h + SIGMA * other)) / (2 * h)
             ),
         }
-        got = _array("central_differences", _call(answer, up, other, h))
+        got = _array("central_differences", call("central_differences", answer, up, other, h))
         if got.shape == ():
             raise WrongAnswer("central_differences: expected one quotient a pair, got one number. Hint: no mean.")
         _name_mistake("central_differences", got, expected, mistakes)
         expect_close("central_differences", got, expected, "sigma + h with eps_up, sigma - h with eps_down")
     noise = standard_normal(dtype=tf.float64)
     eps, other = noise.sample(20_000, seed=42).numpy(), noise.sample(20_000, seed=43).numpy()
-    ratio = np.var(_call(answer, eps, other, 0.01)) / np.var(_call(answer, eps, eps, 0.01))
+    ratio = np.var(call("central_differences", answer, eps, other, 0.01)) / np.var(
+        call("central_differences", answer, eps, eps, 0.01)
+    )
     correct(f"At h = 0.01 the variance with independent noise is {ratio:.2g} times that with common noise.")
 
 
@@ -225,7 +227,7 @@ def check_price(price_gradients, best_price):
     for price in (2.0, 2.5, 3.5):
         sales, d_mu, _ = _sales(_mu_of_price(price), SIGMA, STOCK)
         what = f"price_gradients at {price:g}"
-        samples = _array(what, _call(price_gradients, price, eps))
+        samples = _array(what, call(what, price_gradients, price, eps))
         if samples.shape != eps.shape:
             raise WrongAnswer(f"{what}: expected shape {list(eps.shape)}, got {list(samples.shape)}. Hint: no mean.")
         error = 5 * samples.std() / np.sqrt(len(samples)) + 1e-6
@@ -257,7 +259,7 @@ def _expect_no_shrinkage(price_gradients, eps, price=2.5):
     """Judges the estimator on pairs of samples, where a baseline from the same samples halves the mean."""
     sales, d_mu, _ = _sales(_mu_of_price(price), SIGMA, STOCK)
     what = f"price_gradients at {price:g}, two samples at a time"
-    means = [_array(what, _call(price_gradients, price, pair)).mean() for pair in eps[:4000].reshape(2000, 2)]
+    means = [_array(what, call(what, price_gradients, price, pair)).mean() for pair in eps[:4000].reshape(2000, 2)]
     hint = "a baseline from the same samples shrinks the gradient; leave the sample itself out"
     expect_unbiased(what, np.array(means), sales - ELASTICITY * d_mu, hint)
 
@@ -314,16 +316,6 @@ def _best_price():
         return -price * _sales(_mu_of_price(price), SIGMA, STOCK)[0]
 
     return optimize.minimize_scalar(loss, bounds=(0.5, 10.0), method="bounded", options={"xatol": 1e-8}).x
-
-
-def _call(function, *args):
-    """The answer's result; what goes wrong inside it becomes a `WrongAnswer`."""
-    if not callable(function):
-        raise WrongAnswer(f"Expected a function, got {function!r}. Hint: give the function, not its result.")
-    try:
-        return function(*args)
-    except Exception as error:
-        raise WrongAnswer(f"Your function raised {type(error).__name__}: {error}.") from error
 
 
 def _array(what, given):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from scipy import special, stats
 from tensorflow_probability import distributions as tfd
 
-from companion.exercises.checks import FALSE_ALARM, WrongAnswer, correct, expect_close
+from companion.exercises.checks import FALSE_ALARM, WrongAnswer, call, correct, expect_close
 from companion.reparameterizations import Reparameterization, find
 
 __all__ = [
@@ -45,7 +45,7 @@ def check_rayleigh_map(g):
     ):
         at = tf.constant(scale, tf.float64)
         with tf.autodiff.ForwardAccumulator(at, tf.ones_like(at)) as forward:
-            z = _tensor("g(eps, scale)", _call("g", g, eps, at), eps.shape, "log(1 - eps) and log(eps) are negative")
+            z = _tensor("g(eps, scale)", call("g", g, eps, at), eps.shape, "log(1 - eps) and log(eps) are negative")
         slopes[scale] = forward.jvp(z), z / scale
         _expect_rayleigh_law(z.numpy(), scale, hint)
     for scale, (slope, expected) in slopes.items():
@@ -132,7 +132,7 @@ def check_implicit_gradient(slope):
 
 def _expect_mixture_slope(slope, w):
     z = np.linspace(-4.0, 5.0, 91)
-    got = np.asarray(_tensor("slope(z, w)", _call("slope", slope, tf.constant(z), tf.constant(w, tf.float64)), z.shape))
+    got = np.asarray(_tensor("slope(z, w)", call("slope", slope, tf.constant(z), tf.constant(w, tf.float64)), z.shape))
     change = special.ndtr(z - _MEANS[0]) - special.ndtr(z - _MEANS[1])
     density = w * stats.norm.pdf(z, _MEANS[0]) + (1 - w) * stats.norm.pdf(z, _MEANS[1])
     d_density = stats.norm.pdf(z, _MEANS[0]) - stats.norm.pdf(z, _MEANS[1])
@@ -256,18 +256,18 @@ def check_registered_family(distribution):
         tape.watch(params)
         made = type(distribution)(**params, **rest)
         found = _find(made)
-        eps = _call("noise.sample", found.noise.sample, 20000, tf.constant([0, 1]))
+        eps = call("noise.sample", found.noise.sample, 20000, tf.constant([0, 1]))
         noise_total = tf.reduce_sum(eps)
     if any(g is not None and float(tf.abs(g)) > 0 for g in tape.gradient(noise_total, params).values()):
         raise WrongAnswer(f"{name}: the noise depends on the parameters. Hint: p(eps) must be free of theta")
     at = tf.stop_gradient(_transform(found, eps, 20000))
-    _expect_law(name, np.asarray(_call(f"{name}.cdf", distribution.cdf, at)))
+    _expect_law(name, np.asarray(call(f"{name}.cdf", distribution.cdf, at)))
     _expect_path(name, made, params, at[:200], eps[:200])
     correct(f"{name}: the law and {len(params)} path derivatives hold.")
 
 
 def _find(distribution):
-    found = _call("the registered function", find, distribution)
+    found = call("the registered function", find, distribution)
     if found is None:
         return None
     if not isinstance(found, Reparameterization):
@@ -280,7 +280,7 @@ def _find(distribution):
 
 
 def _transform(found, eps, num_samples):
-    z = _tensor("transform(eps)", _call("transform", found.transform, eps), (num_samples,))
+    z = _tensor("transform(eps)", call("transform", found.transform, eps), (num_samples,))
     if z.dtype != tf.float64:
         raise WrongAnswer(f"transform(eps): expected float64, got {z.dtype.name}. Hint: d.dtype")
     return z
@@ -332,15 +332,6 @@ def _expect_path(name, made, params, at, eps):
             )
 
 
-def _call(what, function, *arguments):
-    if not callable(function):
-        raise WrongAnswer(f"{what}: expected a function, got {function!r}")
-    try:
-        return function(*arguments)
-    except Exception as error:
-        raise WrongAnswer(f"{what}: the call failed with {type(error).__name__}: {error}") from error
-
-
 def _tensor(what, value, shape, hint=""):
     try:
         tensor = tf.convert_to_tensor(value)
@@ -356,7 +347,7 @@ def _tensor(what, value, shape, hint=""):
 
 
 def _verdict(test, samples, expected, rate):
-    answer = _call("test", test, samples, expected, rate)
+    answer = call("test", test, samples, expected, rate)
     if not isinstance(answer, (bool, np.bool_)):
         is_bool = getattr(answer, "dtype", None) in (tf.bool, np.bool_) and np.ndim(answer) == 0
         hint = ". Hint: wrap it in bool()" if is_bool else ""
