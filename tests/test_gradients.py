@@ -250,6 +250,43 @@ def test_unknown_batch_sizes_in_a_graph():
     assert gradients(tf.zeros([5, 2])).samples["loc"].shape == [4, 5, 2]
 
 
+@estimators
+def test_unknown_batch_sizes_do_not_broadcast_wrongly(estimator):
+    """loc of shape [None, 3], a scalar scale and 3 samples: [3, None, 3] and [3] would broadcast without an error."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 3])])
+    def gradients(loc):
+        return estimator(square, tfd.Normal, {"loc": loc, "scale": tf.constant(0.5)}, 3, 0)
+
+    loc = tf.constant([[0.5, -1.0, 2.0], [1.0, 0.0, -1.0]])
+    eager = estimator(square, tfd.Normal, {"loc": loc, "scale": tf.constant(0.5)}, 3, 0)
+    found = gradients(loc)
+    for name in ("loc", "scale"):
+        np.testing.assert_allclose(found.samples[name], eager.samples[name], rtol=1e-4, atol=1e-5)
+
+
+@estimators
+def test_unknown_batch_sizes_still_bind_f(estimator):
+    @tf.function(input_signature=[tf.TensorSpec([None])])
+    def gradients(loc):
+        def keeps_an_axis(z):
+            return tf.reduce_sum(z, axis=-1, keepdims=True) + 0.0 * z[:, : tf.shape(z)[1] // 2]
+
+        return estimator(keeps_an_axis, tfd.Normal, {"loc": loc, "scale": tf.constant(0.5)}, 4, 0).value
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="f: expected one value a sample and member"):
+        gradients(tf.zeros([6]))
+
+
+def test_unknown_ranks_are_refused():
+    @tf.function(input_signature=[tf.TensorSpec(None)])
+    def gradients(loc):
+        return pathwise(square, tfd.Normal, {"loc": loc, "scale": tf.constant(0.5)}, 3, 0)
+
+    with pytest.raises(ValueError, match=r"params\['loc'\]: expected a tensor of known rank"):
+        gradients(tf.zeros([2]))
+
+
 NORMAL = {"loc": 0.0, "scale": 1.0}
 
 

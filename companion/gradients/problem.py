@@ -64,6 +64,9 @@ class Problem:
                 expected += f" or, for a batch of problems, {batched}"
             got = f"shape {values.shape} from z of shape {z.shape}"
             raise ValueError(_validation.message("f", expected, got))
+        if values.shape.rank > 1 and not values.shape.is_fully_defined():  # known only when the graph runs
+            expected = _validation.message("f", "one value a sample and member of the batch", "another shape")
+            tf.debugging.assert_equal(tf.shape(values)[1:], self.distribution.batch_shape_tensor(), expected)
         return _validation.finite("f(z)", values)
 
     def estimate(self, values, gradients):

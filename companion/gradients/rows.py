@@ -32,12 +32,14 @@ def find_pads(make_distribution, params, distribution):
     which form the distribution takes.
 
     Raises:
-        ValueError: if neither form gives a row of the distribution for each row of the parameters.
+        ValueError: if neither form gives a row of the distribution for each row of the parameters, or the rank
+            of a parameter is unknown.
     """
+    if not all(p.shape.is_fully_defined() for p in params.values()):
+        params = _with_known_shapes(params)
+        distribution = make_distribution(**params)
     plain = dict.fromkeys(params, 0)
     batch_rank = distribution.batch_shape.rank
-    if batch_rank is None or not all(p.shape.is_fully_defined() for p in params.values()):
-        return plain
     padded = {name: max(0, batch_rank - p.shape.rank) for name, p in params.items()}
     for pads in [plain] if padded == plain else [plain, padded]:
         obstacle = _try_rows(make_distribution, params, distribution, pads)
@@ -45,6 +47,22 @@ def find_pads(make_distribution, params, distribution):
             return pads
     expected = "a distribution in which every leading axis of the parameters is a batch axis of its own"
     raise ValueError(_validation.message("make_distribution", expected, obstacle))
+
+
+def _with_known_shapes(params):
+    """Stand-ins for a trial in a graph: where a length is unknown, the first entry, repeated."""
+    known = {1}.union(*(p.shape.as_list() for p in params.values() if p.shape.rank is not None))
+    length = next(n for n in range(2, len(known) + 3) if n not in known)
+
+    def stand_in(name, p):
+        if p.shape.rank is None:
+            raise ValueError(_validation.message(f"params[{name!r}]", "a tensor of known rank", "one of unknown rank"))
+        for axis, n in enumerate(p.shape):
+            if n is None:
+                p = tf.gather(p, tf.zeros([length], tf.int32), axis=axis)
+        return p
+
+    return {name: stand_in(name, p) for name, p in params.items()}
 
 
 def _try_rows(make_distribution, params, distribution, pads):
