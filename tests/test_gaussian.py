@@ -43,6 +43,12 @@ def test_kinks_and_jumps(m, s):
     np.testing.assert_allclose([kink["loc"], kink["scale"]], [big_phi, phi], **close)
 
 
+@pytest.mark.parametrize("t", [1e-5, -1e-6, 0.12499, 1.2501])
+def test_jumps_close_to_the_edge_of_a_panel(t):
+    got = gaussian.expectation(lambda z: tf.cast(z > t, tf.float64), 0.0, 1.0)
+    np.testing.assert_allclose(got, stats.norm.sf(t), rtol=2e-9)
+
+
 def test_a_narrow_bump_between_the_nodes_is_not_missed():
     width = 1e-3
     got = gaussian.expectation(lambda z: tf.exp(-0.5 * ((z - 0.345) / width) ** 2), 0.0, 1.0)
@@ -202,7 +208,8 @@ def test_bad_arguments_are_named():
             call(tf.math.log, 0.0, 1.0)
         with pytest.raises(RuntimeError, match="eager"):
             tf.function(lambda call=call: call(tf.square, 0.0, 1.0))()
-    with pytest.raises(ValueError, match="estimator: expected 'pathwise' or 'score_function'; got 'reinforce'"):
+    expected = "'pathwise', 'score_function', 'measure_valued' or 'finite_difference'"
+    with pytest.raises(ValueError, match=f"estimator: expected {expected}; got 'reinforce'"):
         gaussian.gradient_variance(tf.square, 0.0, 1.0, "reinforce")
     with pytest.raises(ValueError, match="f: expected a function that TensorFlow can differentiate"):
         gaussian.gradient_variance(step, 0.0, 1.0, "pathwise")
