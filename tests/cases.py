@@ -4,6 +4,7 @@ A new family or a new problem costs one entry here, and meets every law.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import special, stats
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
-from companion import gaussian
+from companion import gaussian, gradients
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,11 @@ IMPLICIT = {
 
 
 class Problem(NamedTuple):
-    """E f(z) with an exact gradient; `pathwise` and `score_function` say which estimator is unbiased for it."""
+    """E f(z) with an exact gradient.
+
+    The flags say which estimators are right for it (apply, and are unbiased), and whether `gradients.exact` has it.
+    `expectation` is E f(z) as a function of the parameters, for what depends on a finite step.
+    """
 
     f: object
     make: object
@@ -86,6 +91,34 @@ class Problem(NamedTuple):
     gradient: dict
     pathwise: bool = True
     score_function: bool = True
+    measure_valued: bool = False
+    exact: bool = True
+    expectation: object = None
+
+
+class Estimator(NamedTuple):
+    """An estimator with its options, and the flag of `Problem` that says where it is right."""
+
+    run: object
+    flag: str
+
+
+ESTIMATORS = {
+    "pathwise": Estimator(gradients.pathwise, "pathwise"),
+    "score_function": Estimator(gradients.score_function, "score_function"),
+    "leave_one_out": Estimator(partial(gradients.score_function, baseline="leave_one_out"), "score_function"),
+    "optimal_baseline": Estimator(partial(gradients.score_function, baseline="optimal"), "score_function"),
+    "baseline_of_params": Estimator(
+        partial(gradients.score_function, baseline=lambda params: tf.reduce_sum(next(iter(params.values())))),
+        "score_function",
+    ),
+    "measure_valued": Estimator(gradients.measure_valued, "measure_valued"),
+    "measure_valued_independent": Estimator(partial(gradients.measure_valued, coupled=False), "measure_valued"),
+}
+DIFFERENCES = {
+    "common": partial(gradients.finite_difference, step=0.1),
+    "independent": partial(gradients.finite_difference, step=0.1, common_random_numbers=False),
+}
 
 
 def _mean_square(z):
@@ -97,14 +130,25 @@ def _step(z):
 
 
 def _gaussian(f, loc, scale, **options):
-    return Problem(f, tfd.Normal, {"loc": loc, "scale": scale}, gaussian.gradient(f, loc, scale), **options)
+    exact = gaussian.gradient(f, loc, scale)
+    expectation = partial(gaussian.expectation, f)
+    params = {"loc": loc, "scale": scale}
+    return Problem(f, tfd.Normal, params, exact, measure_valued=True, expectation=expectation, **options)
 
 
 def _softplus_normal(loc, rho):
     return tfd.Normal(loc, tf.math.softplus(rho))
 
 
+def _vector_bump(loc, scale):
+    """The gradient of E exp(-||z||^2): one factor exp(-loc^2 / d) / sqrt(d) a coordinate, d = 1 + 2 scale^2."""
+    d = 1 + 2 * scale**2
+    value = np.prod(np.exp(-(loc**2) / d) / np.sqrt(d))
+    return {"loc": -2 * loc / d * value, "scale_diag": (4 * loc**2 / d**2 - 2 / d) * scale * value}
+
+
 _MU, _S = 0.4, 0.9
+_LOC, _DIAG = np.array([0.5, -0.3, 0.2]), np.array([0.8, 0.5, 0.4])
 _TRIL = np.array([[1.0, 0.0], [0.7, 0.5]])
 _LOGITS = np.array([0.1, -0.4, 0.8])
 _PROBS = special.softmax(_LOGITS)
@@ -121,18 +165,30 @@ PROBLEMS = {
         tfd.Normal,
         {"loc": [0.5, -1.0, 2.0], "scale": [1.0, 0.5, 2.0]},
         {"loc": [1.0, -2.0, 4.0], "scale": [2.0, 1.0, 4.0]},
+        measure_valued=True,
     ),
     "normal_shared_scale": Problem(
         lambda z: tf.reduce_sum(z**2, axis=-1),
         tfd.Normal,
         {"loc": [0.5, -1.0, 2.0], "scale": 0.5},
         {"loc": [1.0, -2.0, 4.0], "scale": 3.0},
+        measure_valued=True,
+        exact=False,
+    ),
+    "normal_vector_bump": Problem(
+        lambda z: tf.exp(-tf.reduce_sum(z**2, axis=-1)),
+        tfd.MultivariateNormalDiag,
+        {"loc": _LOC, "scale_diag": _DIAG},
+        _vector_bump(_LOC, _DIAG),
+        measure_valued=True,
+        exact=False,
     ),
     "normal_softplus": Problem(
         _mean_square,
         _softplus_normal,
         {"loc": 0.5, "rho": 0.3},
         {"loc": 1.0, "rho": 2 * np.log1p(np.exp(0.3)) * special.expit(0.3)},
+        measure_valued=True,
     ),
     "log_normal_mean": Problem(
         lambda z: z,
@@ -140,18 +196,67 @@ PROBLEMS = {
         {"loc": _MU, "scale": _S},
         {"loc": np.exp(_MU + _S**2 / 2), "scale": _S * np.exp(_MU + _S**2 / 2)},
     ),
-    "exponential_square": Problem(_mean_square, tfd.Exponential, {"rate": 1.5}, {"rate": -4 / 1.5**3}),
+    "exponential_square": Problem(
+        _mean_square,
+        tfd.Exponential,
+        {"rate": 1.5},
+        {"rate": -4 / 1.5**3},
+        measure_valued=True,
+        expectation=lambda rate: 2 / rate**2,
+    ),
+    "exponential_step": Problem(
+        lambda z: tf.cast(z > 0.7, z.dtype),
+        tfd.Exponential,
+        {"rate": 1.5},
+        {"rate": -0.7 * np.exp(-0.7 * 1.5)},
+        pathwise=False,
+        measure_valued=True,
+        expectation=lambda rate: np.exp(-0.7 * rate),
+    ),
     "uniform_mean": Problem(
-        lambda z: z, tfd.Uniform, {"low": 0.0, "high": 2.0}, {"low": 0.5, "high": 0.5}, score_function=False
+        lambda z: z,
+        tfd.Uniform,
+        {"low": 0.0, "high": 2.0},
+        {"low": 0.5, "high": 0.5},
+        score_function=False,
+        measure_valued=True,
+        expectation=lambda low, high: (low + high) / 2,
+    ),
+    "uniform_square": Problem(
+        _mean_square,
+        tfd.Uniform,
+        {"low": 0.5, "high": 2.0},
+        {"low": (2.0 + 1.0) / 3, "high": (4.0 + 0.5) / 3},
+        score_function=False,
+        measure_valued=True,
     ),
     "multivariate_quadratic": Problem(
         lambda z: tf.reduce_sum(z**2, axis=-1),
         tfd.MultivariateNormalTriL,
         {"loc": [0.5, -1.0], "scale_tril": _TRIL},
         {"loc": [1.0, -2.0], "scale_tril": 2 * _TRIL},
+        exact=False,
     ),
     "gamma_mean": Problem(
-        lambda z: z, tfd.Gamma, {"concentration": 2.0, "rate": 1.5}, {"concentration": 1 / 1.5, "rate": -2 / 1.5**2}
+        lambda z: z,
+        tfd.Gamma,
+        {"concentration": 2.0, "rate": 1.5},
+        {"concentration": 1 / 1.5, "rate": -2 / 1.5**2},
+        expectation=lambda concentration, rate: concentration / rate,
+    ),
+    "gamma_rate": Problem(
+        _mean_square,
+        lambda rate: tfd.Gamma(tf.constant(2.5, rate.dtype), rate),
+        {"rate": 1.5},
+        {"rate": -2 * 2.5 * 3.5 / 1.5**3},
+        measure_valued=True,
+    ),
+    "gamma_log_rate": Problem(
+        _mean_square,
+        lambda log_rate: tfd.Gamma(tf.constant(0.5, log_rate.dtype), log_rate=log_rate),
+        {"log_rate": 0.2},
+        {"log_rate": -2 * 0.5 * 1.5 * np.exp(-0.4)},
+        measure_valued=True,
     ),
     "beta_mean": Problem(
         lambda z: z,
@@ -175,17 +280,63 @@ PROBLEMS = {
         {"logits": 0.3},
         {"logits": special.expit(0.3) * special.expit(-0.3) * (0.55**2 - 0.45**2)},
         pathwise=False,
+        measure_valued=True,
+        expectation=lambda logits: special.expit(logits) * 0.55**2 + special.expit(-logits) * 0.45**2,
     ),
-    "poisson_square": Problem(_mean_square, tfd.Poisson, {"rate": 1.5}, {"rate": 2 * 1.5 + 1}, pathwise=False),
+    "bernoulli_product": Problem(
+        lambda b: tf.reduce_prod(1.0 + b, axis=-1),
+        lambda probs: tfd.Independent(tfd.Bernoulli(probs=probs, dtype=probs.dtype), 1),
+        {"probs": [0.2, 0.7, 0.5]},
+        {"probs": [1.7 * 1.5, 1.2 * 1.5, 1.2 * 1.7]},
+        pathwise=False,
+        measure_valued=True,
+    ),
+    "poisson_square": Problem(
+        _mean_square,
+        tfd.Poisson,
+        {"rate": 1.5},
+        {"rate": 2 * 1.5 + 1},
+        pathwise=False,
+        measure_valued=True,
+        expectation=lambda rate: rate + rate**2,
+    ),
+    "poisson_none": Problem(
+        lambda z: tf.cast(z < 0.5, z.dtype),
+        tfd.Poisson,
+        {"rate": [0.5, 1.5]},
+        {"rate": [-np.exp(-0.5), -np.exp(-1.5)]},
+        pathwise=False,
+        measure_valued=True,
+    ),
+    "geometric_mean": Problem(
+        lambda z: z,
+        lambda probs: tfd.Geometric(probs=probs),
+        {"probs": 0.4},
+        {"probs": -1 / 0.4**2},
+        pathwise=False,
+        expectation=lambda probs: 1 / probs - 1,
+    ),
     "categorical": Problem(
         lambda k: tf.gather(tf.constant(_REWARDS, tf.float32), k),
         tfd.Categorical,
         {"logits": _LOGITS.astype(np.float32)},
         {"logits": _PROBS * (_REWARDS - _PROBS @ _REWARDS)},
         pathwise=False,
+        measure_valued=True,
+    ),
+    "categorical_pair": Problem(
+        lambda k: tf.cast(tf.reduce_max(k, axis=-1), tf.float32),
+        lambda logits: tfd.Categorical(logits=logits),
+        {"logits": np.zeros([2, 2], np.float32)},
+        {"logits": [[-0.125, 0.125], [-0.125, 0.125]]},
+        pathwise=False,
+        measure_valued=True,
     ),
 }
 
+UNBIASED = [
+    (estimator, name) for name, p in PROBLEMS.items() for estimator, e in ESTIMATORS.items() if getattr(p, e.flag)
+]
 PATHWISE = [name for name, p in PROBLEMS.items() if p.pathwise]
 SCORE_FUNCTION = [name for name, p in PROBLEMS.items() if p.score_function]
 

@@ -1,31 +1,39 @@
 """Laws of the gradient estimators, over the registry of problems with exact gradients."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from calibration import assert_mean, assert_variance
-from cases import DISCRETE, PATHWISE, PROBLEMS, SCORE_FUNCTION, in_width
+from calibration import assert_mean, assert_variance, quantile
+from cases import DISCRETE, ESTIMATORS, PROBLEMS, UNBIASED, in_width
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modes import MODES
 from tensorflow_probability import distributions as tfd
 
 from companion import gaussian, reparameterizations
-from companion.gradients import GradientEstimate, pathwise, score_function
+from companion.gradients import (
+    GradientEstimate,
+    finite_difference,
+    measure_valued,
+    pathwise,
+    score_function,
+)
+from companion.gradients.weak_derivatives import over_numbers
 
-N = 50_000
-UNBIASED = [(pathwise, name) for name in PATHWISE] + [(score_function, name) for name in SCORE_FUNCTION]
-NAMES = [f"{estimator.__name__}-{name}" for estimator, name in UNBIASED]
-COMPARISONS = 2 * len(UNBIASED)
+N = 100_000
+COMPARISONS = 2 * len(UNBIASED)  # at most two parameters each
 
-unbiased = pytest.mark.parametrize(("estimator", "name"), UNBIASED, ids=NAMES)
-estimators = pytest.mark.parametrize("estimator", [pathwise, score_function])
+unbiased = pytest.mark.parametrize(("estimator", "name"), UNBIASED, ids=["-".join(pair) for pair in UNBIASED])
+estimators = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
 
 
-def estimate_of(estimator, name, num_samples=N, seed=7, **options):
+@functools.cache
+def estimate_of(estimator, name, num_samples=N, seed=7):
     p = PROBLEMS[name]
-    return estimator(p.f, p.make, in_width(p.params, tf.float32), num_samples, seed, **options)
+    return ESTIMATORS[estimator].run(p.f, p.make, in_width(p.params, tf.float32), num_samples, seed)
 
 
 def square(z):
@@ -34,27 +42,22 @@ def square(z):
 
 @unbiased
 def test_the_estimate_is_unbiased(estimator, name):
-    estimate = estimate_of(estimator, name)
+    """And its biased twin is not: a quarter too much, or a wrong sign, is found in at least one parameter."""
+    found = {1.25: 0, -1.0: 0}
     for parameter, exact in PROBLEMS[name].gradient.items():
-        assert_mean(estimate.samples[parameter], exact, shared_among=COMPARISONS)
-
-
-@unbiased
-def test_a_biased_twin_fails(estimator, name):
-    """Power: ten per cent too much is found in at least one parameter of every problem."""
-    estimate = estimate_of(estimator, name, num_samples=400_000)
-    found = 0
-    for parameter, exact in PROBLEMS[name].gradient.items():
-        try:
-            assert_mean(1.1 * estimate.samples[parameter], exact, shared_among=COMPARISONS)
-        except AssertionError:
-            found += 1
-    assert found > 0
+        samples = estimate_of(estimator, name).samples[parameter]
+        assert_mean(samples, exact, shared_among=COMPARISONS)
+        for factor in found:
+            try:
+                assert_mean(factor * samples, exact, shared_among=COMPARISONS)
+            except AssertionError:
+                found[factor] += 1
+    assert all(found.values()), f"power: found {found}"
 
 
 def test_where_an_estimator_is_wrong_the_law_says_so():
     """A moving support breaks the score function; a jump breaks pathwise: both are found."""
-    wrong = estimate_of(score_function, "uniform_mean")
+    wrong = estimate_of("score_function", "uniform_mean")
     with pytest.raises(AssertionError):
         assert_mean(wrong.samples["high"], PROBLEMS["uniform_mean"].gradient["high"])
     soft_step = PROBLEMS["normal_step"]._replace(f=lambda z: tf.sign(z) / 2 + 0.5)  # slope 0, not None
@@ -62,40 +65,57 @@ def test_where_an_estimator_is_wrong_the_law_says_so():
     np.testing.assert_array_equal(wrong.samples["loc"], 0.0)
 
 
-@pytest.mark.parametrize("estimator", ["pathwise", "score_function"])
+OPTIONS = {  # of `gaussian.gradient_variance`, for each estimator that has an exact variance
+    "pathwise": {"estimator": "pathwise"},
+    "score_function": {"estimator": "score_function"},
+    "leave_one_out": {"estimator": "score_function", "baseline": "leave_one_out", "num_samples": 2 * N},
+    "optimal_baseline": {"estimator": "score_function", "baseline": "optimal"},
+    "measure_valued": {"estimator": "measure_valued"},
+    "measure_valued_independent": {"estimator": "measure_valued", "coupled": False},
+}
+
+
+@pytest.mark.parametrize("estimator", OPTIONS)
 @pytest.mark.parametrize("name", ["normal_square", "normal_cosine", "normal_bump", "normal_relu"])
 def test_the_variance_is_the_exact_one(estimator, name):
     p = PROBLEMS[name]
-    estimate = estimate_of({"pathwise": pathwise, "score_function": score_function}[estimator], name, 200_000)
-    for parameter, exact in gaussian.gradient_variance(p.f, **p.params, estimator=estimator).items():
-        assert_variance(estimate.samples[parameter], exact, shared_among=16)
+    estimate = estimate_of(estimator, name, 2 * N)
+    for parameter, exact in gaussian.gradient_variance(p.f, **p.params, **OPTIONS[estimator]).items():
+        assert_variance(estimate.samples[parameter], exact, shared_among=48)
         with pytest.raises(AssertionError):
-            assert_variance(1.2 * estimate.samples[parameter], exact, shared_among=16)
+            assert_variance(1.2 * estimate.samples[parameter], exact, shared_among=48)
 
 
 @unbiased
 def test_the_value_estimates_the_expectation(estimator, name):
-    """f at the samples does not depend on the estimator, and is what f says."""
+    """The function values are f at samples of q, and of nothing else."""
     p = PROBLEMS[name]
-    seen = []
+    estimate = estimate_of(estimator, name)
+    plain = p.f(p.make(**in_width(p.params, tf.float32)).sample(N, seed=11))
+    assert estimate.function_values.shape == plain.shape
+    both = np.stack([estimate.function_values, plain]).astype(float)
+    error = np.sqrt((both.var(axis=1) / N).sum(axis=0))
+    comparisons = len(UNBIASED) * both[0, 0].size
+    assert (np.abs(both[0].mean(axis=0) - both[1].mean(axis=0)) <= quantile(comparisons) * error).all()
+    np.testing.assert_allclose(estimate.value, both[0].mean(axis=0), rtol=1e-4)
 
-    def f(z):
-        seen.append(p.f(z))
-        return seen[-1]
 
-    estimate = estimator(f, p.make, in_width(p.params, tf.float32), 100, seed=1)
-    np.testing.assert_array_equal(estimate.function_values, seen[-1])
-    np.testing.assert_allclose(estimate.value, np.mean(seen[-1], axis=0), rtol=1e-5)
+def _draws_alike(distribution):
+    """Whether one seed gives the same samples in every mode: TFP's own samplers do not promise it."""
+    numbers = type(over_numbers(distribution))
+    return reparameterizations.find(distribution) is not None and numbers not in (tfd.Gamma, tfd.Poisson)
 
 
 @unbiased
 def test_one_seed_gives_one_estimate_in_every_mode(estimator, name):
     p = PROBLEMS[name]
     params = in_width(p.params, tf.float32)
-    d = p.make(**params)
-    modes = MODES if reparameterizations.find(d) else {"eager": MODES["eager"]}  # TFP's samplers differ between modes
-    results = {mode: run(lambda: estimator(p.f, p.make, params, 500, seed=3)) for mode, run in modes.items()}
-    results["again"] = MODES["eager"](lambda: estimator(p.f, p.make, params, 500, seed=3))
+    modes = dict(MODES) if _draws_alike(p.make(**params)) else {"eager": MODES["eager"]}
+    if estimator not in ("pathwise", "score_function", "measure_valued") and name != "normal_square":
+        modes.pop("xla", None)  # compiling takes seconds; variants of one estimator are compiled on one problem
+    run = ESTIMATORS[estimator].run
+    results = {mode: execute(lambda: run(p.f, p.make, params, 500, seed=3)) for mode, execute in modes.items()}
+    results["again"] = MODES["eager"](lambda: run(p.f, p.make, params, 500, seed=3))
     for result in results.values():
         assert isinstance(result, GradientEstimate)
         for parameter, g in results["eager"].samples.items():
@@ -103,31 +123,38 @@ def test_one_seed_gives_one_estimate_in_every_mode(estimator, name):
             assert result.samples[parameter].shape == g.shape
 
 
-@pytest.mark.parametrize("name", ["gamma_mean", "beta_mean", "bernoulli", "categorical"])
-def test_families_with_tfps_own_sampler_are_unbiased_under_xla(name):
-    estimator = pathwise if PROBLEMS[name].pathwise else score_function
-    estimate = MODES["xla"](lambda: estimate_of(estimator, name))
+TFP_SAMPLED = [
+    (estimator, name)
+    for estimator, name in UNBIASED
+    if name in ("gamma_mean", "gamma_rate", "beta_mean", "bernoulli", "categorical")
+    and estimator in ("pathwise", "score_function", "measure_valued")
+]
+
+
+@pytest.mark.parametrize(("estimator", "name"), TFP_SAMPLED, ids=["-".join(pair) for pair in TFP_SAMPLED])
+def test_families_with_tfps_own_sampler_are_unbiased_under_xla(estimator, name):
+    estimate = MODES["xla"](lambda: estimate_of.__wrapped__(estimator, name, num_samples=10_000))
     for parameter, exact in PROBLEMS[name].gradient.items():
-        assert_mean(estimate.samples[parameter], exact, shared_among=8)
+        assert_mean(estimate.samples[parameter], exact, shared_among=2 * len(TFP_SAMPLED))
 
 
 @unbiased
 def test_both_widths(estimator, name):
-    if name == "categorical":
-        return  # its rewards are stored in float32
+    if name.startswith("categorical"):
+        return  # f of an integer can't know the width, and theirs is float32
     p = PROBLEMS[name]
     for dtype in (tf.float32, tf.float64):
-        estimate = estimator(p.f, p.make, in_width(p.params, dtype), 20, seed=0)
+        estimate = ESTIMATORS[estimator].run(p.f, p.make, in_width(p.params, dtype), 20, seed=0)
         assert estimate.value.dtype == dtype
         assert all(g.dtype == dtype for g in estimate.samples.values())
 
 
 @estimators
 def test_different_seeds_differ_and_none_is_fresh(estimator):
-    params = {"loc": 0.0, "scale": 1.0}
-    draws = [estimator(square, tfd.Normal, params, 10, seed=s).samples["loc"].numpy() for s in (1, 2, None, None)]
+    params = {"loc": 0.3, "scale": 1.0}
+    draws = [estimator.run(square, tfd.Normal, params, 10, seed=s).samples["loc"].numpy() for s in (1, 2, None, None)]
     assert len({d.tobytes() for d in draws}) == 4
-    compiled = tf.function(lambda: estimator(square, tfd.Normal, params, 10).samples["loc"], jit_compile=True)
+    compiled = tf.function(lambda: estimator.run(square, tfd.Normal, params, 10).samples["loc"], jit_compile=True)
     assert not np.array_equal(compiled(), compiled())
 
 
@@ -157,7 +184,7 @@ def test_implicit_gradients_are_exact_per_sample():
 
 def test_batches_are_separate_problems_and_a_joint_f_adds_up():
     params = in_width({"loc": [0.5, -1.0, 2.0], "scale": [1.0, 0.5, 2.0]}, tf.float64)
-    for estimator in (pathwise, score_function):
+    for estimator in (pathwise, score_function, measure_valued, finite_difference):
         separate = estimator(square, tfd.Normal, params, 1000, seed=0)
         joint = estimator(lambda z: tf.reduce_sum(z**2, axis=-1), tfd.Normal, params, 1000, seed=0)
         assert separate.value.shape == [3]
@@ -171,7 +198,7 @@ def test_batches_are_separate_problems_and_a_joint_f_adds_up():
 def test_as_many_samples_as_members_of_the_batch():
     """num_samples equal to the batch size is where a wrong broadcast would hide."""
     params = in_width({"loc": [0.5, -1.0, 2.0], "scale": 0.5}, tf.float64)
-    for estimator in (pathwise, score_function):
+    for estimator in (pathwise, score_function, measure_valued, finite_difference):
         few = estimator(lambda z: tf.reduce_sum(z**2, axis=-1), tfd.Normal, params, 3, seed=0)
         assert few.samples["loc"].shape == [3, 3]
         assert few.samples["scale"].shape == [3]
@@ -179,27 +206,6 @@ def test_as_many_samples_as_members_of_the_batch():
     z = np.array([0.5, -1.0, 2.0]) + 0.5 * eps
     few = pathwise(lambda z: tf.reduce_sum(z**2, axis=-1), tfd.Normal, params, 3, seed=0)
     np.testing.assert_allclose(few.samples["scale"], tf.reduce_sum(2 * z * eps, axis=-1), rtol=1e-12)
-
-
-def test_baselines_keep_the_mean_and_lower_the_variance():
-    p = PROBLEMS["normal_square"]
-    plain = estimate_of(score_function, "normal_square")
-    for baseline in ("leave_one_out", float(gaussian.expectation(p.f, **p.params))):
-        better = estimate_of(score_function, "normal_square", baseline=baseline)
-        assert better.variance["loc"] < 0.8 * plain.variance["loc"]
-        for parameter, exact in p.gradient.items():
-            assert_mean(better.samples[parameter], exact, shared_among=4)
-
-
-def test_leave_one_out_leaves_the_own_sample_out():
-    estimate = score_function(
-        square, tfd.Normal, in_width({"loc": 0.0, "scale": 1.0}, tf.float64), 3, 0, "leave_one_out"
-    )
-    plain = score_function(square, tfd.Normal, in_width({"loc": 0.0, "scale": 1.0}, tf.float64), 3, 0)
-    f = plain.function_values.numpy()
-    score = plain.samples["loc"].numpy() / f
-    others = np.array([f[1] + f[2], f[0] + f[2], f[0] + f[1]]) / 2
-    np.testing.assert_allclose(estimate.samples["loc"], (f - others) * score, rtol=1e-10)
 
 
 def test_statistics_of_an_estimate():
@@ -256,10 +262,10 @@ def test_unknown_batch_sizes_do_not_broadcast_wrongly(estimator):
 
     @tf.function(input_signature=[tf.TensorSpec([None, 3])])
     def gradients(loc):
-        return estimator(square, tfd.Normal, {"loc": loc, "scale": tf.constant(0.5)}, 3, 0)
+        return estimator.run(square, tfd.Normal, {"loc": loc, "scale": tf.constant(0.5)}, 3, 0)
 
     loc = tf.constant([[0.5, -1.0, 2.0], [1.0, 0.0, -1.0]])
-    eager = estimator(square, tfd.Normal, {"loc": loc, "scale": tf.constant(0.5)}, 3, 0)
+    eager = estimator.run(square, tfd.Normal, {"loc": loc, "scale": tf.constant(0.5)}, 3, 0)
     found = gradients(loc)
     for name in ("loc", "scale"):
         np.testing.assert_allclose(found.samples[name], eager.samples[name], rtol=1e-4, atol=1e-5)
@@ -272,7 +278,7 @@ def test_unknown_batch_sizes_still_bind_f(estimator):
         def keeps_an_axis(z):
             return tf.reduce_sum(z, axis=-1, keepdims=True) + 0.0 * z[:, : tf.shape(z)[1] // 2]
 
-        return estimator(keeps_an_axis, tfd.Normal, {"loc": loc, "scale": tf.constant(0.5)}, 4, 0).value
+        return estimator.run(keeps_an_axis, tfd.Normal, {"loc": loc, "scale": tf.constant(0.5)}, 4, 0).value
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="f: expected one value a sample and member"):
         gradients(tf.zeros([6]))
@@ -327,7 +333,7 @@ NORMAL = {"loc": 0.0, "scale": 1.0}
 def test_bad_arguments_are_named(estimator, changed, error, message):
     arguments = {"f": square, "make_distribution": tfd.Normal, "params": NORMAL, "num_samples": 10, "seed": 0}
     with pytest.raises(error, match=message):
-        estimator(**{**arguments, **changed})
+        estimator.run(**{**arguments, **changed})
 
 
 @estimators
@@ -336,11 +342,11 @@ def test_a_parameter_that_does_not_reach_the_distribution(estimator):
         return tfd.Normal(loc, tf.constant(1.0) if loc.shape.rank == 0 else tf.ones_like(loc))
 
     with pytest.raises(ValueError, match=r"params\['scale'\]: expected a path.*got the gradient None"):
-        estimator(square, forgetful, NORMAL, 10, seed=0)
+        estimator.run(square, forgetful, NORMAL, 10, seed=0)
 
     variable = keras.Variable(0.0)
     with pytest.raises(ValueError, match=r"params\['loc'\].*gradient None.*Keras variable"):
-        estimator(square, lambda loc, scale: tfd.Normal(variable.value + 0.0 * scale, scale), NORMAL, 10, seed=0)
+        estimator.run(square, lambda loc, scale: tfd.Normal(variable.value + 0.0 * scale, scale), NORMAL, 10, seed=0)
 
 
 @estimators
@@ -351,13 +357,13 @@ def test_rows_that_influence_each_other_are_refused(estimator):
         return tfd.Normal(loc - tf.reduce_mean(loc), scale)
 
     with pytest.raises(ValueError, match=r"make_distribution.*rows of params\['loc'\] that influence each other"):
-        estimator(square, centred, {"loc": [0.0, 1.0], "scale": [1.0, 1.0]}, 10, seed=0)
+        estimator.run(square, centred, {"loc": [0.0, 1.0], "scale": [1.0, 1.0]}, 10, seed=0)
 
 
 @estimators
 def test_a_distribution_that_ignores_leading_axes_is_refused(estimator):
     with pytest.raises(ValueError, match=r"make_distribution: expected .*leading axis"):
-        estimator(square, lambda loc: tfd.Normal(tf.reduce_sum(loc), 1.0), {"loc": [0.0, 1.0]}, 10, seed=0)
+        estimator.run(square, lambda loc: tfd.Normal(tf.reduce_sum(loc), 1.0), {"loc": [0.0, 1.0]}, 10, seed=0)
 
 
 @pytest.mark.parametrize("name", DISCRETE)
@@ -365,7 +371,7 @@ def test_pathwise_refuses_discrete_distributions(name):
     def make(theta):
         return DISCRETE[name]()
 
-    with pytest.raises(TypeError, match=r"discrete.*score_function applies"):
+    with pytest.raises(TypeError, match=r"discrete; score_function, (measure_valued, )?finite_difference apply"):
         pathwise(lambda z: tf.cast(z, tf.float32), make, {"theta": 0.3}, 10, seed=0)
 
 
@@ -374,7 +380,7 @@ def test_pathwise_refuses_a_mixture_and_names_the_other_way():
         components = tfd.Normal(tf.stack([loc, -loc], axis=-1), 1.0)
         return tfd.MixtureSameFamily(tfd.Categorical(logits=tf.zeros_like(components.loc)), components)
 
-    with pytest.raises(TypeError, match=r"MixtureSameFamily.*score_function applies"):
+    with pytest.raises(TypeError, match=r"MixtureSameFamily.*; score_function, finite_difference apply"):
         pathwise(square, mixture, {"loc": 1.0}, 10, seed=0)
     assert score_function(square, mixture, {"loc": 1.0}, 10, seed=0).samples["loc"].shape == [10]
 
@@ -384,22 +390,13 @@ def test_a_step_that_cuts_the_path_is_an_error_not_a_zero():
         pathwise(lambda z: tf.cast(z > 0, tf.float32), tfd.Normal, NORMAL, 10, seed=0)
 
 
-def test_unknown_baselines_are_refused():
-    with pytest.raises(ValueError, match="baseline: expected None, a number or 'leave_one_out'; got 'mean'"):
-        score_function(square, tfd.Normal, NORMAL, 10, seed=0, baseline="mean")
-    with pytest.raises(ValueError, match=r"baseline.*at least 2; got 1"):
-        score_function(square, tfd.Normal, NORMAL, 1, seed=0, baseline="leave_one_out")
-    with pytest.raises(ValueError, match="baseline: expected finite numbers"):
-        score_function(square, tfd.Normal, NORMAL, 10, seed=0, baseline=float("nan"))
-
-
 @estimators
 def test_in_a_graph_bad_numbers_stop_the_run(estimator):
     """Values are unknown while a graph is traced: the check runs with the graph."""
 
     @tf.function
     def run(loc, scale):
-        return estimator(square, tfd.Normal, {"loc": loc, "scale": scale}, 4, seed=0).value
+        return estimator.run(square, tfd.Normal, {"loc": loc, "scale": scale}, 4, seed=0).value
 
     run(tf.constant(0.0), tf.constant(1.0))
     for loc, scale in ((0.0, -1.0), (np.nan, 1.0)):
@@ -409,16 +406,16 @@ def test_in_a_graph_bad_numbers_stop_the_run(estimator):
 
 @given(
     batch=st.lists(st.integers(1, 3), max_size=2),
-    num_samples=st.integers(1, 4),
+    num_samples=st.integers(2, 4),
     dtype=st.sampled_from([tf.float32, tf.float64]),
     scalar=st.sampled_from([None, "loc", "scale"]),
-    estimator=st.sampled_from([pathwise, score_function]),
+    estimator=st.sampled_from(list(ESTIMATORS.values())),
 )
 @settings(max_examples=60, deadline=None)
 def test_shapes_and_widths(batch, num_samples, dtype, scalar, estimator):
     """Any batch, any number of samples, one parameter a scalar: the gradient has the parameter's shape."""
     params = {name: tf.ones([] if name == scalar else batch, dtype) for name in ("loc", "scale")}
-    estimate = estimator(square, tfd.Normal, params, num_samples, seed=0)
+    estimate = estimator.run(square, tfd.Normal, params, num_samples, seed=0)
     assert estimate.value.shape == batch
     for name, g in estimate.samples.items():
         assert g.shape == [num_samples, *params[name].shape]
@@ -428,7 +425,7 @@ def test_shapes_and_widths(batch, num_samples, dtype, scalar, estimator):
 @given(
     shape=st.lists(st.integers(0, 4), max_size=3),
     batch=st.lists(st.integers(1, 3), max_size=1),
-    estimator=st.sampled_from([pathwise, score_function]),
+    estimator=st.sampled_from(list(ESTIMATORS.values())),
 )
 @settings(max_examples=60, deadline=None)
 def test_f_of_any_other_shape_is_refused(shape, batch, estimator):
@@ -436,10 +433,11 @@ def test_f_of_any_other_shape_is_refused(shape, batch, estimator):
     params = {"loc": tf.zeros(batch), "scale": tf.ones(batch)}
 
     def f(z):
-        return tf.reduce_sum(z) * tf.ones(shape)
+        size = [z.shape[0], *shape[1:]] if shape[:1] == [4] else shape  # measure_valued asks for other numbers, too
+        return tf.reduce_sum(z) * tf.ones(size)
 
     if shape in ([4], [4, *batch]):
-        assert estimator(f, tfd.Normal, params, 4, seed=0).function_values.shape == shape
+        assert estimator.run(f, tfd.Normal, params, 4, seed=0).function_values.shape == shape
     else:
         with pytest.raises(ValueError, match="f: expected one value a sample"):
-            estimator(f, tfd.Normal, params, 4, seed=0)
+            estimator.run(f, tfd.Normal, params, 4, seed=0)

@@ -4,6 +4,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from companion import _validation
+from companion.gradients.applicable import applicable
 from companion.gradients.problem import Problem
 from companion.reparameterizations import is_discrete
 
@@ -67,5 +68,5 @@ def _require_a_path(distribution):
     if distribution.reparameterization_type != tfd.FULLY_REPARAMETERIZED:
         kind = "which is discrete" if is_discrete(distribution) else "which TFP can't reparameterize"
         expected = "a reparameterizable distribution (its sample a differentiable function of its parameters)"
-        got = f"{type(distribution).__name__}, {kind}; companion.gradients.score_function applies"
+        got = f"{type(distribution).__name__}, {kind}; {', '.join(applicable(distribution))} apply"
         raise TypeError(_validation.message("make_distribution", expected, got))

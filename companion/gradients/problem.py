@@ -31,6 +31,7 @@ class Problem:
         self.params = _validation.float_tensors("params", params)
         self.num_samples = _validation.count("num_samples", num_samples)
         self.seed = seeds.as_seed(seed)
+        self._pads = None  # found when rows are first asked for
         made = make_distribution(**self.params)
         self.distribution = _validation.distribution("make_distribution(**params)", made)
         if not isinstance(made.event_shape, tf.TensorShape):
@@ -41,22 +42,23 @@ class Problem:
         """The floating width of the parameters, of f and of the gradients."""
         return next(iter(self.params.values())).dtype
 
-    def rows(self):
+    def rows(self, num_rows=None):
         """Each parameter with a leading axis of one copy a sample, to be watched by a tape."""
-        pads = find_pads(self.make_distribution, self.params, self.distribution)
-        return copy_rows(self.params, self.num_samples, pads)
+        if self._pads is None:
+            self._pads = find_pads(self.make_distribution, self.params, self.distribution)
+        return copy_rows(self.params, self.num_samples if num_rows is None else num_rows, self._pads)
 
-    def draw(self, rows):
-        """One sample a row, shape [num_samples, *batch, *event]."""
-        return draw(self.make_distribution(**rows), self.seed)
+    def draw(self, rows, seed=None):
+        """One sample a row, shape [num_samples, *batch, *event]; by the problem's seed or another."""
+        return draw(self.make_distribution(**rows), self.seed if seed is None else seed)
 
     def evaluate(self, z):
-        """f at the samples, checked: one float a sample, or one a sample and member of the batch."""
+        """f at any number of samples, checked: one float a sample, or one a sample and member of the batch."""
         values = tf.convert_to_tensor(self.f(z))
         if values.dtype != self.dtype:
             expected = f"values of dtype {self.dtype.name}, the width of the parameters"
             raise TypeError(_validation.message("f", expected, values.dtype.name))
-        single = tf.TensorShape([self.num_samples])
+        single = tf.TensorShape(z.shape[:1])
         batched = single.concatenate(self.distribution.batch_shape)
         if not any(values.shape.rank == s.rank and values.shape.is_compatible_with(s) for s in (single, batched)):
             expected = f"one value a sample, shape {list(single)}"
@@ -69,13 +71,19 @@ class Problem:
             tf.debugging.assert_equal(tf.shape(values)[1:], self.distribution.batch_shape_tensor(), expected)
         return _validation.finite("f(z)", values)
 
-    def estimate(self, values, gradients):
-        """The result of an estimator: every parameter's gradient present, finite and of the right shape."""
-        samples = {}
+    @staticmethod
+    def connected(gradients):
+        """The gradients, none of which is None."""
         for name, gradient in gradients.items():
             if gradient is None:
                 expected = "a path from the parameter through the distribution and f to the result"
                 raise ValueError(_validation.message(f"params[{name!r}]", expected, _CUT))
+        return gradients
+
+    def estimate(self, values, gradients):
+        """The result of an estimator: every parameter's gradient present, finite and of the right shape."""
+        samples = {}
+        for name, gradient in self.connected(gradients).items():
             shape = tf.concat([[self.num_samples], tf.shape(self.params[name])], axis=0)
             gradient = tf.reshape(gradient, shape)  # away with the padding of the rows
             gradient = tf.ensure_shape(gradient, [self.num_samples, *self.params[name].shape])

@@ -87,6 +87,7 @@ def _try_rows(make_distribution, params, distribution, pads):
         if gradient is None:
             continue
         others = tf.convert_to_tensor(gradient)[1:]
+        others = tf.where(tf.math.is_finite(others), others, 0.0)  # 0 * inf, where a row has no density
         mixed = f"rows of params[{name!r}] that influence each other (a reduction over all axes?)"
         if not tf.executing_eagerly():
             tf.debugging.assert_equal(others, tf.zeros_like(others), f"make_distribution: {mixed}")
