@@ -1,13 +1,13 @@
 """Companion package of the course on the reparameterization trick.
 
 ``reparameterize`` writes a distribution as z = g(eps, theta); ``gradients`` estimates gradients of
-expectations; ``gaussian`` gives the exact answers. ``datasets``, ``plotting`` and ``exercises`` serve the chapters and
-are loaded when first used.
+expectations; ``gaussian`` gives the exact answers, by ``quadrature``; ``diagnostics`` compares and audits. ``datasets``,
+``logistic_regression``, ``plotting`` and ``exercises`` serve the chapters and are loaded when first used.
 """
 
 import importlib
 
-from companion import gaussian, gradients, reparameterizations, seeds
+from companion import diagnostics, gaussian, gradients, quadrature, reparameterizations, seeds
 from companion.reparameterizations import Reparameterization, reparameterize
 
 __version__ = "0.1.0"
@@ -15,16 +15,19 @@ __version__ = "0.1.0"
 __all__ = [
     "Reparameterization",
     "datasets",
+    "diagnostics",
     "exercises",
     "gaussian",
     "gradients",
+    "logistic_regression",
     "plotting",
+    "quadrature",
     "reparameterizations",
     "reparameterize",
     "seeds",
 ]
 
-_LOADED_WHEN_USED = {"datasets", "exercises", "plotting"}
+_LOADED_WHEN_USED = {"datasets", "exercises", "logistic_regression", "plotting"}
 
 
 def __getattr__(name):

@@ -23,11 +23,11 @@ PACKAGE = ROOT / "companion"
 # From the ground up. A module imports only from floors below its own; a package's own files may share.
 FLOORS = (
     ("wording of errors", {"_validation"}),
-    ("seeds", {"seeds"}),
+    ("seeds and quadrature", {"seeds", "quadrature"}),
     ("samples and exact answers", {"reparameterizations", "bijectors", "gaussian"}),
     ("gradients", {"gradients"}),
     ("objectives and judgement", {"bounds", "diagnostics"}),
-    ("models", {"vae", "bayesian_layers", "flows"}),
+    ("models", {"vae", "bayesian_layers", "flows", "logistic_regression"}),
     ("laboratory", {"datasets", "plotting", "exercises"}),
 )
 FLOOR_OF = {module: floor for floor, (_, modules) in enumerate(FLOORS) for module in modules}
