@@ -19,3 +19,14 @@ def test_diabetes_is_standardised_and_selected_by_name():
 def test_an_unknown_feature_is_named():
     with pytest.raises(ValueError, match=r"features: expected names among age, sex, .*; got shoe_size"):
         datasets.diabetes(["bmi", "shoe_size"])
+
+
+def test_breast_cancer_is_standardised_and_one_is_benign():
+    data = datasets.breast_cancer()
+    assert data.x.shape == (569, 30)
+    assert data.x.dtype == data.y.dtype == np.float64
+    np.testing.assert_allclose([data.x.mean(axis=0), data.x.std(axis=0)], [np.zeros(30), np.ones(30)], atol=1e-12)
+    assert dict(zip(*np.unique(data.y, return_counts=True), strict=True)) == {0.0: 212, 1.0: 357}
+    radius = data.x[:, data.feature_names.index("mean radius")]
+    assert radius[data.y == 1].max() < radius[data.y == 0].max()
+    assert radius[data.y == 1].mean() < 0 < radius[data.y == 0].mean()  # malignant tumours are larger
