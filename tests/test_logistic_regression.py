@@ -10,9 +10,10 @@ from calibration import assert_mean, quantile
 from scipy import integrate, optimize, special, stats
 from tensorflow_probability import distributions as tfd
 
-from companion import datasets, gradients, logistic_regression, seeds
+from companion import datasets, gradients, seeds
 from companion.gradients import GradientEstimate
-from companion.logistic_regression import BayesianLogisticRegression, _batches, fit
+from companion.logistic_regression import BayesianLogisticRegression, fit, model
+from companion.logistic_regression.ascent import _batches
 
 SCALES = [1e-6, 0.1, 0.5, 1 - 1e-9, 1.0, 1.5, 3.0, 10.0, 300.0, 1e5]
 GRID = np.linspace(-12.0, 12.0, 121)
@@ -136,7 +137,7 @@ def test_no_perturbation_of_the_optimum_is_better(cancer):
 
 
 def test_an_optimum_that_is_not_reached_is_an_error(monkeypatch):
-    monkeypatch.setattr(logistic_regression, "_GRADIENT_TOLERANCE", -1.0)
+    monkeypatch.setattr(model, "_GRADIENT_TOLERANCE", -1.0)
     with pytest.raises(RuntimeError, match="optimum: expected a gradient below"):
         bias_alone([0, 1, 1]).optimum()
 
