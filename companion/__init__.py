@@ -1,8 +1,8 @@
 """Companion package of the course on the reparameterization trick.
 
 ``reparameterize`` writes a distribution as z = g(eps, theta); ``gradients`` estimates gradients of
-expectations; ``gaussian`` gives the exact answers, by ``quadrature``; ``diagnostics`` compares and audits. ``datasets``,
-``logistic_regression``, ``plotting`` and ``exercises`` serve the chapters and are loaded when first used.
+expectations; ``gaussian`` gives the exact answers, by ``quadrature``; ``diagnostics`` compares and audits.
+``datasets``, ``logistic_regression``, ``plotting`` and ``exercises`` serve the chapters and are loaded when first used.
 """
 
 import importlib

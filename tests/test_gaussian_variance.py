@@ -42,7 +42,7 @@ def test_a_quadratic(m, s, k):
             sum(4 * d**2 * (s + x) ** 2 + 2 * (s + x) ** 4 for x in (h, -h)) / (2 * h) ** 2,
         ),
     }
-    for (estimator, *option), variances in exact.items():
+    for (estimator, *option), expected in exact.items():
         options = {}
         if option and estimator == "score_function":
             options = {"baseline": option[0]} | ({"num_samples": n} if option[0] == "leave_one_out" else {})
@@ -50,7 +50,7 @@ def test_a_quadratic(m, s, k):
             options = {{"measure_valued": "coupled", "finite_difference": "common_random_numbers"}[estimator]: False}
         if estimator == "finite_difference":
             options["step"] = h
-        assert_variances(gradient_variance(lambda z: (z - k) ** 2, m, s, estimator, **options), *variances)
+        assert_variances(gradient_variance(lambda z: (z - k) ** 2, m, s, estimator, **options), *expected)
 
 
 @parameters

@@ -34,16 +34,15 @@ def gradient_variance(
 ):
     r"""The exact variance of one sample of a gradient estimator of E f(z), z ~ N(loc, scale^2).
 
-    =====================  ======================================  ========================================
-    estimator              one sample                              options
-    =====================  ======================================  ========================================
+    =====================  ===============================================  ====================================
+    estimator              one sample                                       options
+    =====================  ===============================================  ====================================
     "pathwise"             f'(z) dz / d theta
-    "score_function"       (f(z) - b) d log q / d theta            `baseline`, `num_samples`
-    "measure_valued"       c (f(z_+) - f(z_-)), z_+ and z_- from   `coupled`
-                           the parts of d q / d theta
-    "finite_difference"    (f(z at theta + h) - f(z at theta -     `step` h, `common_random_numbers`
-                           h)) / (2 h)
-    =====================  ======================================  ========================================
+    "score_function"       (f(z) - b) d log q / d theta                     `baseline`, `num_samples`
+    "measure_valued"       c (f(z) - f(z')), z and z' from the parts of     `coupled`
+                           d q / d theta
+    "finite_difference"    (f(z at theta + h) - f(z at theta - h)) / (2 h)  `step` h, `common_random_numbers`
+    =====================  ===============================================  ====================================
 
     The measure-valued samples are
 

@@ -24,8 +24,9 @@ def measure_valued(f, make_distribution, params, num_samples, seed=None, coupled
     It is unbiased if c, q+ and q- form a weak derivative of q for f: for all bounded continuous f, and for
     every f here whose expectations under q+ and q- are finite, except that for Uniform f must be continuous at the
     end that moves. f is not differentiated and may have jumps, and z may be discrete. The draws of the two
-    sides can share their noise (`coupled`), which leaves the mean as it is and changes the variance: it lowers
-    it where f is monotone along the noise, and may raise it elsewhere.
+    sides can share their noise (`coupled`), which leaves the mean as it is. It lowers the variance where f takes like
+    values at both sides, as for Normal's loc where f is nearly symmetric about loc, and raises it where not: there a
+    monotone f is better served by independent sides.
 
     Known are Normal (loc, scale), Uniform (low, high), Exponential (rate), Gamma (rate only), Poisson (rate), Bernoulli
     (probs, logits), Categorical (probs, logits), and vectors of them through `tfd.Independent` or
