@@ -24,10 +24,6 @@ class Finding(NamedTuple):
     why: str
     remedy: str
 
-    def __str__(self):
-        about = f" ({self.parameter})" if self.parameter else ""
-        return f"{self.kind}{about}\n  seen:   {self.seen}\n  why:    {self.why}\n  remedy: {self.remedy}"
-
 
 @dataclass(frozen=True, repr=False)
 class AuditReport:
@@ -54,7 +50,13 @@ class AuditReport:
         return tuple(dict.fromkeys(finding.kind for finding in self.findings))
 
     def __str__(self):
-        return "\n".join([self._headline(), *map(str, self.findings)])
+        lines = [self._headline()]
+        for kind in self.kinds:
+            found = [f for f in self.findings if f.kind == kind]
+            lines.append(_title(kind))
+            lines += [f"  seen:   {_about(f)}{f.seen}" for f in found]
+            lines += [f"  why:    {found[0].why}", f"  remedy: {found[0].remedy}"]
+        return "\n".join(lines)
 
     def _headline(self):
         n = len(self.findings)
@@ -65,13 +67,21 @@ class AuditReport:
         return f"AuditReport({', '.join(self.kinds) or 'nothing found'})"
 
     def _repr_html_(self):
-        title = f"<p>{html.escape(self._headline())}</p>"
-        if self.ok:
-            return title
-        head = "".join(f'<th scope="col">{name}</th>' for name in ("Finding", "Seen", "Why it matters", "What to do"))
-        rows = ""
-        for f in self.findings:
-            name = f.kind.replace("_", " ") + (f" ({f.parameter})" if f.parameter else "")
-            cells = "".join(f"<td>{html.escape(text)}</td>" for text in (f.seen, f.why, f.remedy))
-            rows += f'<tr><th scope="row">{html.escape(name)}</th>{cells}</tr>'
-        return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        parts = [f"<p>{html.escape(self._headline())}</p>"]
+        for kind in self.kinds:
+            found = [f for f in self.findings if f.kind == kind]
+            seen = "".join(f"<li>{html.escape(_about(f) + f.seen)}.</li>" for f in found)
+            parts.append(
+                f"<p><strong>{html.escape(_title(kind))}</strong></p><ul>{seen}</ul>"
+                f"<p><em>Why it matters:</em> {html.escape(found[0].why)}.<br>"
+                f"<em>What to do:</em> {html.escape(found[0].remedy)}.</p>"
+            )
+        return "".join(parts)
+
+
+def _title(kind):
+    return kind.replace("_", " ").capitalize()
+
+
+def _about(finding):
+    return f"{finding.parameter}: " if finding.parameter else ""
