@@ -41,6 +41,19 @@ def assert_law(samples, cdf, shared_among=1):
     assert p > FALSE_ALARM / shared_among, f"goodness of fit: p = {p:.1e}"
 
 
+def agree(samples, exact, shared_among=100):
+    """Whether independent samples [n, *shape] can have the exact mean [*shape], for tests that ask both ways."""
+    samples = np.asarray(samples, dtype=float)
+    error = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
+    return bool(np.all(np.abs(samples.mean(axis=0) - exact) <= quantile(shared_among) * error + 1e-12))
+
+
+def variance_agrees(samples, exact):
+    """Whether independent samples can have the exact variance."""
+    samples = np.asarray(samples, dtype=float)
+    return agree((samples - samples.mean(axis=0)) ** 2, exact)
+
+
 def quantile(comparisons):
     """How many standard errors a correct mean may be away, two-sided, among so many comparisons."""
     return stats.norm.isf(FALSE_ALARM / 2 / comparisons)

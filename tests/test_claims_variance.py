@@ -11,28 +11,15 @@ from functools import partial
 import numpy as np
 import pytest
 import tensorflow as tf
+from calibration import agree, quantile, variance_agrees
 from scipy import integrate, special, stats
 from tensorflow_probability import distributions as tfd
 
 from companion import diagnostics, gaussian, gradients, reparameterize
 
-QUANTILE = stats.norm.isf(1e-6 / 2)
 NUM_SAMPLES = 40_000
 POINTS = [(1.0, 1.0, 1.3), (0.4, 0.7, 2.0), (-1.2, 1.5, 0.6)]  # mu, sigma, k
 MEASURE = {"coupled": True, "independent": False}
-
-
-def agree(samples, exact):
-    """Whether independent samples can have the exact mean, entry by entry."""
-    samples = np.asarray(samples, dtype=float)
-    error = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
-    return bool(np.all(np.abs(samples.mean(axis=0) - exact) <= QUANTILE * error + 1e-12))
-
-
-def variance_agrees(samples, exact):
-    """Whether independent samples can have the exact variance."""
-    samples = np.asarray(samples, dtype=float)
-    return agree((samples - samples.mean(axis=0)) ** 2, exact)
 
 
 def uniform(*shape, seed):
@@ -618,7 +605,7 @@ class TestLipschitz:
             for name, bound in {"loc": 4 / np.pi, "scale": 1.0}.items():
                 squares = np.asarray(samples[name]) ** 2
                 error = squares.std(axis=0) / np.sqrt(NUM_SAMPLES)
-                assert np.all(squares.mean(axis=0) <= bound * slopes**2 + QUANTILE * error)
+                assert np.all(squares.mean(axis=0) <= bound * slopes**2 + quantile(100) * error)
 
     def test_a_linear_function_reaches_both_bounds(self):
         exact = gaussian.gradient_variance(lambda z: 3.0 * z, 0.4, 0.7, "measure_valued")
