@@ -161,6 +161,11 @@ def test_numbers_repeat_with_the_seed(comparison):
     assert isinstance(again, Comparison)
 
 
+def _only_loc(*arguments):
+    estimate = pathwise(*arguments)
+    return estimate._replace(samples={"loc": estimate.samples["loc"]})
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
@@ -168,6 +173,18 @@ def test_numbers_repeat_with_the_seed(comparison):
         ({"estimators": pathwise}, TypeError, "estimators: expected a mapping of names"),
         ({"estimators": [functools.partial(pathwise)]}, TypeError, "functools.partial needs a name"),
         ({"estimators": [pathwise, pathwise]}, ValueError, "functions of different names"),
+        ({"estimators": {1: pathwise, "1": score_function}}, TypeError, "names that are strings; got 1"),
+        ({"estimators": {"a": lambda *arguments: None}}, TypeError, r"estimators\['a'\]: expected an estimator that"),
+        (
+            {"estimators": {"a": lambda f, make, params, n, seed: pathwise(f, make, params, n + 1, seed)}},
+            ValueError,
+            r"estimators\['a'\]: expected gradients of shapes",
+        ),
+        (
+            {"estimators": {"a": pathwise, "b": _only_loc}},
+            ValueError,
+            r"estimators\['b'\]: expected gradients of shapes",
+        ),
         ({"estimators": {"a": 3}}, TypeError, r"estimators\['a'\]: expected a callable"),
         ({"num_samples": 1}, ValueError, "num_samples: expected an integer of at least 2"),
         ({"f": 3}, TypeError, "f: expected a callable"),
@@ -219,7 +236,7 @@ def test_samples_needed_refuses_what_has_no_relative_error():
     flat = GradientEstimate(tf.zeros([5]), {"loc": tf.zeros([5])})
     with pytest.raises(ValueError, match="can be told from 0"):
         samples_needed(flat, 0.1)
-    for wrong in (0.0, -1.0, "0.1", None, float("nan"), True):
+    for wrong in (0.0, -1.0, "0.1", None, float("nan"), float("inf"), True):
         with pytest.raises(ValueError, match="relative_error: expected a positive number"):
             samples_needed(estimate, wrong)
     with pytest.raises(TypeError, match="estimate: expected a GradientEstimate"):
@@ -229,3 +246,14 @@ def test_samples_needed_refuses_what_has_no_relative_error():
 def test_an_estimator_without_noise_needs_one_sample():
     steady = GradientEstimate(tf.zeros([5]), {"loc": tf.fill([5], 2.0)})
     assert samples_needed(steady, 0.1) == {"loc": 1}
+
+
+def test_samples_needed_at_the_ends_of_the_floats():
+    """Sizes near the ends of float32 are no obstacle; what can't be reached, or is no number, is an error."""
+    huge = GradientEstimate(tf.zeros([4]), {"loc": tf.constant([9e30, 10e30, 11e30, 10e30])})
+    assert samples_needed(huge, 0.01) == {"loc": 67}
+    with pytest.raises(ValueError, match="relative_error: expected one that can be reached; got 1e-200"):
+        samples_needed(huge, 1e-200)
+    broken = GradientEstimate(tf.zeros([4]), {"loc": tf.constant([1.0, np.nan, 1.0, 1.0])})
+    with pytest.raises(ValueError, match="estimate: expected finite gradients of loc"):
+        samples_needed(broken, 0.1)

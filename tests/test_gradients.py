@@ -310,6 +310,8 @@ NORMAL = {"loc": 0.0, "scale": 1.0}
         ({"f": lambda z: z[:5]}, ValueError, r"f: expected one value a sample.*got shape \(5,\)"),
         ({"f": lambda z: tf.cast(z, tf.int32)}, TypeError, "f: expected values of dtype float32.*got int32"),
         ({"f": lambda z: tf.cast(z, tf.float64)}, TypeError, "f: expected values of dtype float32.*got float64"),
+        ({"f": lambda z: None}, TypeError, "f: expected a tensor of floats; got None"),
+        ({"f": lambda z: "z"}, TypeError, "f: expected"),
         ({"f": lambda z: z / 0.0}, ValueError, r"f\(z\): expected finite numbers"),
         ({"make_distribution": "Normal"}, TypeError, "make_distribution: expected a callable"),
         ({"make_distribution": lambda loc, scale: loc}, TypeError, r"expected a tfd\.Distribution"),

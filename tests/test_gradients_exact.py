@@ -85,6 +85,60 @@ HARD = {
 }
 
 
+def transformed(base, *bijectors):
+    return tfd.TransformedDistribution(base, tfb.Chain(list(bijectors)))
+
+
+def two_exponentials(theta):
+    """A density that jumps at theta from 1/2 to 3/2, and whose support never moves."""
+    left = transformed(tfd.Exponential(tf.ones_like(theta)), tfb.Shift(theta), tfb.Scale(-tf.ones_like(theta)))
+    right = transformed(tfd.Exponential(3.0 * tf.ones_like(theta)), tfb.Shift(theta))
+    return tfd.Mixture(
+        tfd.Categorical(logits=tf.zeros(tf.concat([tf.shape(theta), [2]], 0), theta.dtype)), [left, right]
+    )
+
+
+def normals(theta):
+    components = tfd.Normal(tf.stack([theta, -theta], axis=-1), tf.ones([], theta.dtype))
+    return tfd.MixtureSameFamily(tfd.Categorical(logits=tf.zeros_like(components.loc)), components)
+
+
+HARD |= {
+    "gamma_at_one": (identity, lambda a: tfd.Gamma(a, tf.ones_like(a)), {"a": 1.0}, {"a": 1.0}),
+    "beta_at_one": (tf.square, lambda b: tfd.Beta(2.0 * tf.ones_like(b), b), {"b": 1.0}, {"b": -7 / 24}),
+    "weibull_at_one": (identity, lambda k: tfd.Weibull(k, tf.ones_like(k)), {"k": 1.0}, {"k": np.euler_gamma - 1}),
+    "decreasing_map": (
+        identity,
+        lambda theta: transformed(
+            tfd.Uniform(0.0 * theta, tf.ones_like(theta)), tfb.Shift(theta), tfb.Scale(-tf.ones_like(theta))
+        ),
+        {"theta": 2.0},
+        {"theta": 1.0},
+    ),
+    "reciprocal": (
+        lambda z: 1.0 / z,
+        lambda b: transformed(tfd.Uniform(tf.ones_like(b), b), tfb.Reciprocal()),
+        {"b": 2.0},
+        {"b": 0.5},
+    ),
+    "decreasing_half_line": (
+        identity,
+        lambda theta: transformed(
+            tfd.Exponential(tf.ones_like(theta)), tfb.Shift(theta), tfb.Scale(-tf.ones_like(theta))
+        ),
+        {"theta": 2.0},
+        {"theta": 1.0},
+    ),
+    "scaled_half_line": (
+        identity,
+        lambda theta: transformed(tfd.LogNormal(0.0 * theta, tf.ones_like(theta)), tfb.Scale(theta)),
+        {"theta": 2.0},
+        {"theta": np.exp(0.5)},
+    ),
+    "mixture": (tf.square, normals, {"theta": 2.0}, {"theta": 4.0}),
+}
+
+
 @pytest.mark.parametrize("name", HARD)
 def test_hard_cases(name):
     f, make, params, expected = HARD[name]
@@ -127,6 +181,15 @@ def test_float32_problems_have_float64_answers():
             "expected a distribution over single numbers",
         ),
         (tf.square, tfd.Beta, {"concentration1": 0.5, "concentration0": 0.5}, ValueError, "resolve up to the ends"),
+        (identity, tfd.Cauchy, {"loc": 0.0, "scale": 1.0}, ValueError, "does not converge"),
+        (
+            identity,
+            two_exponentials,
+            {"theta": 2.0},
+            ValueError,
+            "jump inside its support, at a place that moves|converge",
+        ),
+        (identity, tfd.Deterministic, {"loc": 0.0}, TypeError, "with a density.*got Deterministic"),
         (tf.square, tfd.Cauchy, {"loc": 0.0, "scale": 1.0}, ValueError, "f"),
         (lambda z: tf.exp(z), tfd.Exponential, {"rate": 0.5}, ValueError, ""),
         (lambda z: 2.0**z, lambda p: tfd.Geometric(probs=p), {"p": 0.3}, ValueError, "sum that converges|finite"),

@@ -1,5 +1,7 @@
 """Finite differences: their mean is the exact difference quotient, and their variance grows as theory says."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -95,3 +97,39 @@ def test_bad_arguments_are_named():
         finite_difference(tf.abs, tfd.Normal, {"loc": 0.0, "scale": 1.0}, 0, seed=0)
     with pytest.raises(ValueError, match=r"f: expected one value a sample"):
         finite_difference(tf.reduce_sum, tfd.Normal, {"loc": 0.0, "scale": 1.0}, 10, seed=0)
+
+
+def test_a_step_that_rounding_swallows_is_refused():
+    for loc, step in ((np.float32(1e6), 1e-2), (np.float32(1.0), 1e-8), (np.float64(1.0), 1e-17)):
+        with pytest.raises(ValueError, match=r"step: expected a step that changes params\['loc'\] in float"):
+            finite_difference(tf.identity, lambda loc: tfd.Normal(loc, tf.ones_like(loc)), {"loc": loc}, 10, 0, step)
+
+
+def test_the_step_is_the_one_that_rounding_made():
+    """At 1e5 in float32 a step of 0.01 becomes 0.0078: the quotient is of that."""
+    params = {"loc": np.float32(1e5)}
+    estimate = finite_difference(tf.identity, lambda loc: tfd.Normal(loc, 1.0), params, 4000, 0)
+    assert_mean(estimate.samples["loc"].numpy(), 1.0)
+
+
+def test_members_that_stand_still_add_no_rounding():
+    """In a batch of separate problems with a large constant in f, the others cancel exactly."""
+    params = in_width({"loc": np.ones(50), "scale": np.ones(50)}, tf.float32)
+    alone = in_width({"loc": 1.0, "scale": 1.0}, tf.float32)
+
+    def lifted(z):
+        return (z - 3.0) ** 2 + 1000.0
+
+    spread = finite_difference(lifted, tfd.Normal, params, 4000, 0).variance["loc"].numpy()
+    one = float(finite_difference(lifted, tfd.Normal, alone, 4000, 0).variance["loc"])
+    assert np.abs(spread / one - 1).max() < 0.3
+
+
+def test_a_parameter_that_is_not_used_is_an_error():
+    with pytest.raises(ValueError, match=r"params\['unused'\]: expected a path"):
+        finite_difference(tf.abs, lambda loc, unused: tfd.Normal(loc, 1.0), {"loc": 0.0, "unused": 1.0}, 10, 0)
+
+
+def test_fractions_are_numbers():
+    estimate = finite_difference(tf.abs, tfd.Normal, {"loc": 0.0, "scale": 1.0}, 10, 0, step=Fraction(1, 100))
+    assert estimate.samples["loc"].shape == [10]

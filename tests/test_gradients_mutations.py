@@ -34,7 +34,7 @@ PLANTED = {
         "(slice(half, None), slice(None, half))",
         "(slice(None, half), slice(half, None))",
     ),
-    "score of a sample inside the tape": ("score_function", ".log_prob(z)", ".log_prob(problem.draw(rows))"),
+    "score of a sample inside the tape": ("score_function", "(**rows), z)", "(**rows), problem.draw(rows))"),
     "path cut": (
         "pathwise",
         "problem.draw(rows)",
@@ -48,18 +48,28 @@ PLANTED = {
         "WeakDerivative(scale, scale / scale,",
     ),
     "rayleigh without its two": ("weak_derivatives", "tf.sqrt(-2.0 * tf.math.log", "tf.sqrt(-tf.math.log"),
-    "maxwell of two normals": (
+    "maxwell of two normals": ("weak_derivatives", "eps**2 + rayleigh(length_seed) ** 2", "rayleigh(length_seed) ** 2"),
+    "maxwell on one side": ("weak_derivatives", "tf.sign(eps) * tf.sqrt", "tf.sqrt"),
+    "coupling that shares nothing": (
         "weak_derivatives",
-        "rayleigh(square_seed) ** 2 + normal(normal_seed) ** 2",
-        "rayleigh(square_seed) ** 2",
+        "right if coupled else",
+        "rayleigh(left_seed) if coupled else",
     ),
-    "coupling by a law that is not uniform": (
+    "coupling of the scale that shares nothing": (
         "weak_derivatives",
-        "plain = maxwell * seeds.uniform(shape, uniform_seed, dtype)",
-        "plain = maxwell * seeds.uniform(shape, uniform_seed, dtype) ** 2",
+        "(plain - loc) / scale if coupled",
+        "0 * scale + standard_normal(shape, dtype).sample(seed=other_seed) if coupled",
     ),
-    "coupling that shares nothing": ("weak_derivatives", "draw(first if coupled else second)", "draw(second)"),
-    "exponential that does not wait": ("weak_derivatives", "first, start + wait(second_seed)", "first, 2.0 * start"),
+    "exponential that does not wait": (
+        "weak_derivatives",
+        "None, start + _wait(d, rate, more_seed))]\n\n\ndef _gamma",
+        "None, start)]\n\n\ndef _gamma",
+    ),
+    "plain side with the wrong sign": (
+        "measure_valued",
+        "- _moved(problem, z, values, d.negative)",
+        "+ _moved(problem, z, values, d.negative)",
+    ),
     "difference with the wrong sign": ("finite_difference", "- total(-shift", "+ total(-shift"),
     "difference over one step": ("finite_difference", "/ (2.0 * h)", "/ h"),
 }

@@ -57,8 +57,9 @@ def compare(estimators, f, make_distribution, params, num_samples, seed=None):
     except (TypeError, ValueError, tf.errors.OpError):
         exact = None  # a problem without a referee; the estimators below say so if it is a bad one
     estimates, seconds = [], []
-    for own_seed, estimator in zip(seeds.split(seed, len(table)), table.values(), strict=True):
-        estimates.append(estimator(f, make_distribution, params, num_samples, own_seed))
+    for own_seed, (name, estimator) in zip(seeds.split(seed, len(table)), table.items(), strict=True):
+        estimate = estimator(f, make_distribution, params, num_samples, own_seed)
+        estimates.append(_checked(name, estimate, num_samples, estimates))
         seconds.append(_seconds(estimator, f, make_distribution, params, num_samples))
     return Comparison.of(tuple(table), estimates, seconds, exact)
 
@@ -199,7 +200,23 @@ def _named(estimators):
         estimators = {e.__name__: e for e in estimators}
     if not estimators:
         raise ValueError(_validation.message("estimators", "at least one", "none"))
-    return {str(name): _validation.function(f"estimators[{name!r}]", e) for name, e in estimators.items()}
+    if wrong := [name for name in estimators if not isinstance(name, str)]:
+        raise TypeError(_validation.message("estimators", "names that are strings", _validation.describe(wrong[0])))
+    return {name: _validation.function(f"estimators[{name!r}]", e) for name, e in estimators.items()}
+
+
+def _checked(name, estimate, num_samples, others):
+    """An estimate that keeps the contract, and has the gradients that the others have."""
+    argument = f"estimators[{name!r}]"
+    if not isinstance(estimate, gradients.GradientEstimate):
+        expected = "an estimator that returns a GradientEstimate"
+        raise TypeError(_validation.message(argument, expected, _validation.describe(estimate)))
+    shapes = {parameter: tuple(g.shape) for parameter, g in estimate.samples.items()}
+    first = others[0] if others else estimate
+    wanted = {p: (num_samples, *g.shape[1:]) for p, g in first.samples.items()}
+    if shapes != wanted:
+        raise ValueError(_validation.message(argument, f"gradients of shapes {wanted}", shapes))
+    return estimate
 
 
 def _seconds(estimator, f, make_distribution, params, num_samples, budget=0.25):

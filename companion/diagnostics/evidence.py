@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from companion import _validation, seeds
+from companion.gradients.log_density import differentiable_log_prob
 from companion.gradients.problem import Problem
 from companion.reparameterizations import find, is_discrete
 
@@ -59,7 +60,7 @@ class Evidence:
                 tape.watch(fixed)
             values = problem.evaluate(z)
             at_fixed = problem.evaluate(fixed)
-            log_prob = problem.make_distribution(**rows).log_prob(fixed)
+            log_prob = differentiable_log_prob(problem.make_distribution(**rows), fixed)
             if values.shape.rank == 1:
                 log_prob = tf.reduce_sum(log_prob, axis=list(range(1, log_prob.shape.rank)))
         return {

@@ -44,18 +44,26 @@ def samples_needed(estimate, relative_error):
     """
     if not isinstance(estimate, GradientEstimate):
         raise TypeError(_validation.message("estimate", "a GradientEstimate", _validation.describe(estimate)))
-    if not isinstance(relative_error, numbers.Real) or isinstance(relative_error, bool) or not relative_error > 0:
+    fine = isinstance(relative_error, numbers.Real) and not isinstance(relative_error, bool)
+    if not (fine and 0 < relative_error < math.inf):
         raise ValueError(
             _validation.message("relative_error", "a positive number", _validation.describe(relative_error))
         )
-    needed = {}
-    for name, variance in estimate.variance.items():
-        total = float(np.sum(variance, dtype=float))
-        noise = total / estimate.num_samples
-        square = float(np.sum(np.asarray(estimate.mean[name], float) ** 2))
-        if square <= 9.0 * noise:
-            expected = f"a mean gradient of {name} that can be told from 0"
-            got = f"length {math.sqrt(square):.3g} with standard error {math.sqrt(noise):.3g}; take more samples"
-            raise ValueError(_validation.message("estimate", expected, got))
-        needed[name] = max(1, math.ceil(total / (float(relative_error) ** 2 * (square - noise))))
-    return needed
+    return {name: _needed(name, np.asarray(g, float), float(relative_error)) for name, g in estimate.samples.items()}
+
+
+def _needed(name, g, relative_error):
+    """The number of samples for one parameter, from its samples [num_samples, *shape]."""
+    if not np.isfinite(g).all():
+        raise ValueError(_validation.message("estimate", f"finite gradients of {name}", "NaN or infinity"))
+    n = _validation.count("num_samples (for a variance)", len(g), minimum=2)
+    total, square = g.var(axis=0, ddof=1).sum(), (g.mean(axis=0) ** 2).sum()
+    noise = total / n
+    if square <= 9.0 * noise:
+        expected = f"a mean gradient of {name} that can be told from 0"
+        got = f"length {math.sqrt(square):.3g} with standard error {math.sqrt(noise):.3g}; take more samples"
+        raise ValueError(_validation.message("estimate", expected, got))
+    needed = total / (square - noise) / relative_error / relative_error
+    if not math.isfinite(needed):
+        raise ValueError(_validation.message("relative_error", "one that can be reached", f"{relative_error:g}"))
+    return max(1, math.ceil(needed))

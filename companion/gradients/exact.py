@@ -2,9 +2,12 @@
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from companion import _validation, quadrature
 from companion.gradients.enumeration import enumerate_gradient
+from companion.gradients.log_density import differentiable_log_prob
 from companion.gradients.problem import Problem
 from companion.reparameterizations import is_discrete
 
@@ -13,6 +16,7 @@ __all__ = ["exact"]
 _PILOT = 4096  # samples that show where the mass is
 _FADED = -700.0  # the logarithm of a density that is 0 in float64
 _MOST_DOUBLINGS = 200
+_SOUND = 1e-6  # how far the integrals of q and of its derivative may be from 1 and 0
 
 
 def exact(f, make_distribution, params):
@@ -26,9 +30,11 @@ def exact(f, make_distribution, params):
 
     f is not differentiated, so this is right for f with kinks and jumps; the boundary terms make it right for a
     support [a, b] that moves with theta. An integral is accepted only if its error estimate is below 1e-9 of the
-    integral of the absolute value (of f less its median, which changes nothing else); detail of f much narrower
-    than the spread of z can go unseen. A density that is infinite at an upper end other than 0 is more than float64
-    can resolve, and an error.
+    integral of the absolute value (of f less its median, which changes nothing else), and if the same quadrature
+    finds that q integrates to 1 and its derivative, with the boundary terms, to 0: a density that jumps inside its
+    support at a place that moves, or whose log_prob has a wrong derivative, is an error. Detail of f much narrower
+    than the spread of z can go unseen. A density that is infinite at an end other than 0 is more than float64 can
+    resolve, and an error, too.
 
     Args:
         f: as for `companion.gradients.pathwise`, for any number of samples. It is called with float64
@@ -36,7 +42,8 @@ def exact(f, make_distribution, params):
         make_distribution: a callable, called with the parameters as float64 keywords, that returns a
             `tfd.Distribution`: continuous over single numbers, or discrete. For a batch, f must return one value
             a member; if it takes members together, the distribution must be finite, and every combination is visited.
-            Poisson, Geometric and NegativeBinomial are summed until what is left does not count.
+            Poisson, Geometric and NegativeBinomial are summed until their probabilities add up to 1 and the sum
+            stands still; what f does on events of probability below 1e-12 goes unseen.
         params: a mapping of names to tensors, arrays, variables or numbers.
 
     Returns:
@@ -66,15 +73,15 @@ def exact(f, make_distribution, params):
     widened = _widened(_validation.function("f", f))
     problem = Problem(widened, make_distribution, params, num_samples=_PILOT, seed=0)
     gradient = enumerate_gradient(problem) if is_discrete(problem.distribution) else _integrate_gradient(problem)
-    return {name: gradient[name].reshape(p.shape)[()] for name, p in params.items()}
+    return {name: np.reshape(gradient[name], p.shape)[()] for name, p in params.items()}
 
 
 def _widened(f):
     """f with float64 values: at integers it can't know which width is wanted."""
 
     def f_in_float64(z):
-        values = tf.convert_to_tensor(f(z))
-        return tf.cast(values, tf.float64) if values.dtype.is_floating else values
+        values = f(z)
+        return tf.cast(values, tf.float64) if tf.is_tensor(values) and values.dtype.is_floating else values
 
     return f_in_float64
 
@@ -84,17 +91,17 @@ def _integrate_gradient(problem):
     pilot = problem.draw(problem.rows())
     values = problem.evaluate(pilot)
     _require_one_dimension(problem.distribution, values)
-    integral = _Integral(problem, pilot, values)
-    interior, boundary = integral.interior(), integral.boundary()
-    return {name: interior[name] + boundary[name] for name in problem.params}
+    return _Integral(problem, pilot, values).gradient()
 
 
 def _require_one_dimension(distribution, values):
+    expected = "a distribution over single numbers with a density, and f with one value for each of them"
     together = distribution.event_shape
     if values.shape.rank == 1:
         together = distribution.batch_shape + together
+    if isinstance(distribution, tfd.Deterministic):
+        raise TypeError(_validation.message("make_distribution", expected, "Deterministic"))
     if together.num_elements() != 1 or distribution.event_shape.rank:
-        expected = "a distribution over single numbers, and f with one value for each of them"
         got = f"f of {together.num_elements()} numbers together; take an estimator with many samples instead"
         raise TypeError(_validation.message("make_distribution", expected, got))
 
@@ -109,64 +116,88 @@ class _Integral:
 
     def __init__(self, problem, pilot, values):
         self.problem = problem
-        self.to_support = problem.distribution.experimental_default_event_space_bijector()
+        self.sizes = [p.shape.num_elements() for p in problem.params.values()]
+        self.batch = tuple(pilot.shape[1:])
+        self.to_support = _to_support(problem.distribution)
         self.constant = np.median(values, axis=0)
         self.edges = self.find_edges(pilot)  # (panels + 1, *batch)
+        self.mass = self.require_faded()
 
     def f(self, z):
         """f less its median, with the batch's axes even if f leaves the only member out: shape [n, *batch]."""
         return tf.reshape(self.problem.evaluate(z) - self.constant, z.shape)
 
-    def interior(self):
-        """The integral of f(z) times the derivative of the density at fixed z."""
-        self.require_faded()
-        panels = np.arange(len(self.edges), dtype=float)
-        flat = np.atleast_1d(quadrature.integrate_panels(self.integrand, panels, argument="f"))
-        shapes = {name: tuple(p.shape) for name, p in self.problem.params.items()}
-        parts = np.split(flat, np.cumsum([np.prod(shape, dtype=int) for shape in shapes.values()])[:-1])
-        return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
-
-    def boundary(self):
-        """f times the density at the ends of the support, times how fast they move."""
-        params = self.problem.params
-        total = {name: np.zeros(p.shape) for name, p in params.items()}
-        for sign in (-1.0, 1.0):
-            with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-                tape.watch(params)
-                to_support = self.problem.make_distribution(**params).experimental_default_event_space_bijector()
-                end = to_support.forward(tf.fill(self.edges.shape[1:], tf.constant(sign * np.inf, tf.float64)))
-            if not any(g is not None and np.any(g) for g in tape.gradient(end, params).values()):
-                continue  # the end stays where it is
-            inside = tf.constant(np.nextafter(end.numpy(), -sign * np.inf))[None]
-            flow = sign * self.f(inside) * tf.exp(self.problem.distribution.log_prob(inside))
-            _validation.finite("the density at the end of the support", flow)
-            for name, g in tape.gradient(end, params, flow[0]).items():
-                total[name] = total[name] + (0.0 if g is None else g.numpy())
-        return total
+    def gradient(self):
+        """A dict of arrays of the parameters' shapes."""
+        found = quadrature.integrate_panels(self.integrand, np.arange(len(self.edges), dtype=float), argument="f")
+        interior, of_one, probability, _ = self.split(found)
+        at_ends, of_one_at_ends = self.boundary()
+        self.require_sound(probability, of_one + of_one_at_ends)
+        _validation.finite("the gradient", tf.constant(interior + at_ends))
+        entries = np.split(interior + at_ends, np.cumsum(self.sizes)[:-1])
+        return dict(zip(self.problem.params, entries, strict=True))
 
     def integrand(self, t):
-        """Places [n] -> f times the derivative of the density, for all entries of all parameters [n, entries]."""
+        """Places [n] -> f dq, dq, q and f q, for all entries of all parameters and all members: [n, columns]."""
         x, width = self.places(t)
         z, log_jacobian = self.support(x)
         rows = self.problem.rows(len(t))
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(rows)
-            log_prob = self.problem.make_distribution(**rows).log_prob(z)
+            log_prob = differentiable_log_prob(self.problem.make_distribution(**rows), z)
         density = tf.exp(log_prob + log_jacobian) * width
-        gradients = self.problem.connected(tape.gradient(log_prob, rows, density * self.f(z)))
-        flat = tf.concat([tf.reshape(g, [len(t), -1]) for g in gradients.values()], axis=1).numpy()
+        value = self.f(z)
+        columns = [self.flat(tape.gradient(log_prob, rows, weight)) for weight in (density * value, density)]
+        columns += [tf.reshape(column, [len(t), -1]) for column in (density, density * value)]
         anywhere = (density.numpy() > 0).reshape(len(t), -1).any(axis=1, keepdims=True)
-        return np.where(anywhere, flat, 0.0)  # where there is no density, the score may be infinite
+        return np.where(anywhere, tf.concat(columns, axis=1), 0.0)  # without density, the score may be infinite
+
+    def flat(self, gradients):
+        """Gradients of rows as one array [n, entries]."""
+        columns = self.problem.connected(gradients).values()
+        return tf.concat([tf.reshape(g, [g.shape[0], -1]) for g in columns], axis=1)
+
+    def split(self, columns):
+        """The parts of an array [..., columns] of the integrand: f dq, dq, q, f q."""
+        entries, members = sum(self.sizes), int(np.prod(self.batch, dtype=int))
+        return np.split(columns, np.cumsum([entries, entries, members]), axis=-1)
+
+    def boundary(self):
+        """f, and 1, times the density at the ends of the support, times how fast they move: two arrays [entries]."""
+        params = self.problem.params
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch(params)
+            to_support = _to_support(self.problem.make_distribution(**params))
+            images = [to_support.forward(tf.fill(self.batch, tf.constant(x, tf.float64))) for x in (-np.inf, np.inf)]
+            low, high = tf.minimum(*images), tf.maximum(*images)
+        total = np.zeros([2, sum(self.sizes)])
+        for sign, end, other in ((-1.0, low, high), (1.0, high, low)):
+            there = np.isfinite(end.numpy())
+            speeds = tape.gradient(end, params, tf.constant(there, tf.float64))
+            if not any(g is not None and np.any(np.nan_to_num(g.numpy())) for g in speeds.values()):
+                continue  # the end stays where it is, or is infinitely far
+            z = tf.constant(np.nextafter(np.where(there, end, self.edges[0]), np.where(there, other, np.inf)))[None]
+            flow = np.where(there, sign * np.exp(self.problem.distribution.log_prob(z)[0]), 0.0)
+            for row, weight in enumerate((flow * self.f(z)[0].numpy(), flow)):
+                weight = _validation.finite("f times the density at an end", tf.constant(weight))
+                total[row] += self.at_once(tape.gradient(end, params, weight))
+        return total
+
+    def at_once(self, gradients):
+        """Gradients of the parameters as one array [entries], 0 where there is none."""
+        return np.concatenate(
+            [np.zeros(n) if g is None else np.ravel(g) for n, g in zip(self.sizes, gradients.values(), strict=True)]
+        )
 
     def places(self, t):
         """x and dx/dt at t: the panel's number and how far into it, each of shape [n, *batch]."""
         panel = np.minimum(np.floor(t).astype(int), len(self.edges) - 2)
         width = np.diff(self.edges, axis=0)[panel]
-        into = (t - panel).reshape(-1, *[1] * (self.edges.ndim - 1))
+        into = (t - panel).reshape(-1, *[1] * len(self.batch))
         return tf.constant(self.edges[panel] + into * width), width
 
     def support(self, x):
-        """z and log dz/dx at x, each of shape [n, *batch]."""
+        """z and log |dz/dx| at x, each of shape [n, *batch]."""
         log_jacobian = self.to_support.forward_log_det_jacobian(x, event_ndims=0)
         return self.to_support.forward(x), tf.broadcast_to(log_jacobian, x.shape)
 
@@ -193,10 +224,27 @@ class _Integral:
         return np.where(wanted, x, last)[: max(1, wanted.sum(axis=0).max())]
 
     def require_faded(self):
-        """At the last edges the integrand falls off faster than one over the distance."""
+        """At the last edges everything falls off faster than one over the distance; returns the masses, roughly."""
         panels = np.arange(len(self.edges) - 1, dtype=float)
         mass = np.abs(self.integrand(panels + 0.5)).sum(axis=0)
         ends = self.integrand(np.array([0.0, len(panels)]))  # per panel, and the last panels are the longest
         if not (np.abs(ends) <= quadrature.TOLERANCE * mass).all():
             expected = "a finite expectation, and a density that float64 can resolve up to the ends of its support"
             raise ValueError(_validation.message("f", expected, "an integral that does not converge"))
+        return mass
+
+    def require_sound(self, probability, of_one):
+        """The density integrates to 1 at every parameter: its integral is 1, and that of its derivative 0."""
+        far = np.abs(of_one) > _SOUND * self.split(self.mass)[1]
+        if far.any() or (np.abs(probability - 1.0) > _SOUND).any():
+            expected = "a density that integrates to 1, with a derivative that integrates to 0 with its boundary terms"
+            worst = probability[np.argmax(np.abs(probability - 1.0))], of_one[np.argmax(np.abs(of_one))]
+            got = f"{worst[0]:.6g} and {worst[1]:.3g}"
+            reason = "does the density jump inside its support, at a place that moves, or is log_prob wrong?"
+            raise ValueError(_validation.message("make_distribution", expected, f"{got} ({reason})"))
+
+
+def _to_support(distribution):
+    """A map from all numbers onto the support."""
+    found = distribution.experimental_default_event_space_bijector()
+    return tfb.Identity() if found is None else found  # a mixture has none; the integral of its density tells

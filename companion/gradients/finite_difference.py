@@ -63,7 +63,9 @@ def finite_difference(f, make_distribution, params, num_samples, seed=None, step
     h = _step(step, problem)
     sides = [problem.seed] * 2 if common_random_numbers else seeds.split(problem.seed, 2)
     rows = problem.rows()
-    values = problem.evaluate(problem.draw(rows))
+    z = tf.stop_gradient(problem.draw(rows))
+    values = problem.evaluate(z)
+    _require_a_use(problem, rows, z)
     gradients = {name: _differences(problem, rows, name, h, sides) for name in rows}
     return problem.estimate(values, gradients)
 
@@ -75,14 +77,15 @@ def _differences(problem, rows, name, h, sides):
         raise ValueError(_validation.message(f"params[{name!r}]", "a known shape", f"shape {shape}"))
     front = [1] * (rows[name].shape.rank - shape.rank)
 
-    def total(shift, seed):
-        moved = {**rows, name: rows[name] + shift}
-        result = problem.evaluate(problem.draw(moved, seed))
-        return tf.reduce_sum(tf.reshape(result, [problem.num_samples, -1]), axis=1)  # over separate problems
+    def side(entry, seed):
+        return problem.evaluate(problem.draw({**rows, name: entry}, seed))
 
     def quotient(direction):
-        shift = h * tf.reshape(direction, [*front, *shape])
-        return (total(shift, sides[0]) - total(-shift, sides[1])) / (2.0 * h)
+        direction = tf.reshape(direction, [*front, *shape])
+        above, below = rows[name] + h * direction, rows[name] - h * direction
+        width = tf.reduce_sum((above - below)[0])  # what rounding has made of 2 h
+        difference = side(above, sides[0]) - side(below, sides[1])
+        return tf.reduce_sum(tf.reshape(difference, [problem.num_samples, -1]), axis=1) / width  # of all members
 
     n = shape.num_elements()
     if n == 1:
@@ -91,11 +94,21 @@ def _differences(problem, rows, name, h, sides):
     return tf.transpose(columns)
 
 
+def _require_a_use(problem, rows, z):
+    """A parameter that the distribution does not use is an error, as it is for the other estimators."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(rows)
+        log_prob = problem.make_distribution(**rows).log_prob(z)
+    problem.connected(tape.gradient(log_prob, rows))
+
+
 def _step(step, problem):
     """h as a tensor, after a trial on both sides of every parameter."""
     if not isinstance(step, numbers.Real) or isinstance(step, bool) or not 0 < step < float("inf"):
         raise ValueError(_validation.message("step", "a positive number", _validation.describe(step)))
+    step = float(step)
     for name, p in problem.params.items():
+        _require_a_change(step, name, p)
         for sign in (1.0, -1.0):
             moved = {**problem.params, name: p + tf.cast(sign * step, p.dtype)}
             try:
@@ -104,3 +117,13 @@ def _step(step, problem):
                 expected = f"a step that keeps every parameter in its domain (params[{name!r}] {sign * step:+g})"
                 raise ValueError(_validation.message("step", expected, str(error).rstrip("."))) from error
     return tf.constant(step, problem.dtype)
+
+
+def _require_a_change(step, name, p):
+    """Rounding does not swallow the step beside a large parameter."""
+    swallowed = (p + tf.cast(step, p.dtype) == p) | (p - tf.cast(step, p.dtype) == p)
+    expected = _validation.message("step", f"a step that changes params[{name!r}] in {p.dtype.name}", f"{step:g}")
+    if not tf.executing_eagerly():
+        tf.debugging.assert_equal(tf.reduce_any(swallowed), False, expected)
+    elif tf.reduce_any(swallowed):
+        raise ValueError(expected)

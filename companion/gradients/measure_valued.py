@@ -21,19 +21,21 @@ def measure_valued(f, make_distribution, params, num_samples, seed=None, coupled
         \quad\Longrightarrow\quad
         \partial_\theta\, \mathbb{E}_{q}[f(z)] = c\,\bigl(\mathbb{E}_{q^+}[f(z)] - \mathbb{E}_{q^-}[f(z)]\bigr)
 
-    It is unbiased if c, q+ and q- form a weak derivative of q for f: for all bounded continuous f, and for
-    every f here whose expectations under q+ and q- are finite, except that for Uniform f must be continuous at the
-    end that moves. f is not differentiated and may have jumps, and z may be discrete. The draws of the two
-    sides can share their noise (`coupled`), which leaves the mean as it is. It lowers the variance where f takes like
-    values at both sides, as for Normal's loc where f is nearly symmetric about loc, and raises it where not: there a
-    monotone f is better served by independent sides.
+    It is unbiased if c, q+ and q- form a weak derivative of q for f. The laws here do for all bounded continuous f,
+    and for every f whose expectation \|f\| under q is finite for all parameters near these; only for Uniform f must
+    be continuous at the end that moves. f is not differentiated and may have jumps, and z may be discrete. The draws
+    of the two sides can share their noise (`coupled`), which leaves the mean as it is. It lowers the variance where
+    f takes like values at both sides, as for Normal's loc where f is nearly symmetric about loc, and raises it where
+    not: there a monotone f is better served by independent sides.
 
     Known are Normal (loc, scale), Uniform (low, high), Exponential (rate), Gamma (rate only), Poisson (rate), Bernoulli
     (probs, logits), Categorical (probs, logits), and vectors of them through `tfd.Independent` or
     `tfd.MultivariateNormalDiag`. What the parameters were computed from is reached by the chain rule.
 
-    The price: 1 + 2 D P evaluations of f a sample, for P parameters of the family and D coordinates that f takes
-    together; each coordinate moves alone, the others keep a draw of q in common.
+    The price: one evaluation of f a sample, and for each coordinate of z that f takes together with others and each
+    parameter of the family two more, or one where q+ or q- is q itself and the plain draw serves: 3 for the two of
+    Normal, 2 for Uniform's, 1 for the rates, 2 for Bernoulli, 2 for each class of Categorical. A coordinate moves
+    alone, the others keep a draw of q in common.
 
     Args:
         f: as for `companion.gradients.pathwise`, but called with another number of samples; it is not
@@ -44,8 +46,8 @@ def measure_valued(f, make_distribution, params, num_samples, seed=None, coupled
         num_samples: how many samples, at least 1.
         seed: as for `companion.gradients.pathwise`.
         coupled: whether the two sides share their noise. For Normal, loc steps by the same Rayleigh number to both
-            sides, and scale compares a double-sided Maxwell draw with a uniform multiple of itself; for
-            Exponential and Gamma the negative side waits once more; for Poisson it has one event less.
+            sides, and scale compares the plain draw with a double-sided Maxwell one of which it is a uniform
+            multiple; for Exponential and Gamma the negative side waits once more; for Poisson it has one event less.
 
     Returns:
         A `GradientEstimate`.
@@ -74,50 +76,55 @@ def measure_valued(f, make_distribution, params, num_samples, seed=None, coupled
     _require_weak_derivatives(problem.distribution)
     plain_seed, pair_seed = seeds.split(problem.seed, 2)
     rows = problem.rows()
-    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-        tape.watch(rows)
-        distribution = make_distribution(**rows)
-        numbers = over_numbers(distribution)  # of batch shape [num_samples, *batch, *event]
-        derivatives = decompose(numbers, pair_seed, coupled)
-        unknown = without_weak_derivative(numbers)
-    _refuse_unknown(tape, unknown, rows, problem.distribution)
     z = tf.stop_gradient(problem.draw(rows, plain_seed))
     values = problem.evaluate(z)
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(rows)
+        numbers = over_numbers(make_distribution(**rows))  # of batch shape [num_samples, *batch, *event]
+        derivatives = decompose(numbers, z, pair_seed, coupled)
+        unknown = without_weak_derivative(numbers)
+    _refuse_unknown(tape, unknown, rows, problem.distribution)
     reached = [d for d in derivatives if _reaches(tape, d.parameter, rows)]
-    weights = [d.constant * _differences(problem, z, values, d.positive, d.negative) for d in reached]
     if not reached:
         return problem.estimate(values, dict.fromkeys(rows))
+    weights = [
+        d.constant * (_moved(problem, z, values, d.positive) - _moved(problem, z, values, d.negative)) for d in reached
+    ]
     parameters = [d.parameter for d in reached]
     return problem.estimate(values, tape.gradient(parameters, rows, [tf.stop_gradient(w) for w in weights]))
 
 
-def _differences(problem, z, values, positive, negative):
-    """f with one coordinate from q+ less f with it from q-, shape [num_samples, *batch, *event].
+def _moved(problem, z, values, side):
+    """f with one coordinate from a side and the others plain, shape [num_samples, *batch, *event].
 
-    Members of a batch of separate problems move together, coordinates that f takes together one at a time.
+    Members of a batch of separate problems move together, coordinates that f takes together one at a time. Where the
+    side is plain, too, f has been paid for.
     """
-    positive, negative = (tf.stop_gradient(tf.cast(side, z.dtype)) for side in (positive, negative))
     num_samples, separate = z.shape[0], values.shape.rank - 1
     together = z.shape[1 + separate :]
+    if side is None:
+        ones = tf.ones(together.rank, tf.int32)
+        return tf.reshape(values, tf.concat([tf.shape(values), ones], axis=0)) + tf.zeros(tf.shape(z), values.dtype)
+    side = tf.stop_gradient(tf.cast(side, z.dtype))
     if not together.is_fully_defined():
         expected = "coordinates whose number is known when the graph is traced, if f takes them together"
         raise ValueError(_validation.message("params", expected, f"samples of shape {z.shape}"))
+    if together.num_elements() == 0:
+        return tf.zeros_like(z, values.dtype)
     if together.num_elements() == 1:
-        both = problem.evaluate(tf.concat([positive, negative], axis=0))
-        return tf.reshape(both[:num_samples] - both[num_samples:], tf.shape(z))
+        return tf.reshape(problem.evaluate(tf.ensure_shape(side, z.shape)), tf.shape(z))
     masks = _one_at_a_time(together, separate)  # (coordinates, 1, *ones, *together)
-    size = max(1, _MOST_NUMBERS // (2 * (z.shape.num_elements() or 1)))
-    changes = []
+    size = max(1, _MOST_NUMBERS // (z.shape.num_elements() or 1))
+    found = []
     for start in range(0, together.num_elements(), size):
         some = masks[start : start + size]
-        moved = tf.stack([tf.where(some, side[None], z[None]) for side in (positive, negative)])
-        flat = tf.reshape(moved, tf.concat([[2 * some.shape[0] * num_samples], tf.shape(z)[1:]], axis=0))
-        flat = tf.ensure_shape(flat, [2 * some.shape[0] * num_samples, *z.shape[1:]])
-        found = problem.evaluate(flat)
-        found = tf.reshape(found, tf.concat([[2, some.shape[0], num_samples], tf.shape(values)[1:]], axis=0))
-        changes.append(found[0] - found[1])  # (coordinates, num_samples, *batch of separate problems)
-    change = tf.concat(changes, axis=0)
-    coordinates_last = tf.transpose(change, [*range(1, change.shape.rank), 0])
+        rows = some.shape[0] * num_samples
+        flat = tf.reshape(tf.where(some, side, z), tf.concat([[rows], tf.shape(z)[1:]], axis=0))
+        moved = problem.evaluate(tf.ensure_shape(flat, [rows, *z.shape[1:]]))
+        shape = tf.concat([[some.shape[0], num_samples], tf.shape(values)[1:]], axis=0)
+        found.append(tf.reshape(moved, shape))  # (coordinates, num_samples, *batch of separate problems)
+    by_coordinate = tf.concat(found, axis=0)
+    coordinates_last = tf.transpose(by_coordinate, [*range(1, by_coordinate.shape.rank), 0])
     return tf.reshape(coordinates_last, tf.shape(z))
 
 

@@ -54,7 +54,7 @@ class Problem:
 
     def evaluate(self, z):
         """f at any number of samples, checked: one float a sample, or one a sample and member of the batch."""
-        values = tf.convert_to_tensor(self.f(z))
+        values = self._tensor(self.f(z))
         if values.dtype != self.dtype:
             expected = f"values of dtype {self.dtype.name}, the width of the parameters"
             raise TypeError(_validation.message("f", expected, values.dtype.name))
@@ -70,6 +70,13 @@ class Problem:
             expected = _validation.message("f", "one value a sample and member of the batch", "another shape")
             tf.debugging.assert_equal(tf.shape(values)[1:], self.distribution.batch_shape_tensor(), expected)
         return _validation.finite("f(z)", values)
+
+    @staticmethod
+    def _tensor(values):
+        try:
+            return tf.convert_to_tensor(values)
+        except (TypeError, ValueError) as error:
+            raise TypeError(_validation.message("f", "a tensor of floats", _validation.describe(values))) from error
 
     @staticmethod
     def connected(gradients):

@@ -5,6 +5,7 @@ import numbers
 import tensorflow as tf
 
 from companion import _validation
+from companion.gradients.log_density import differentiable_log_prob
 from companion.gradients.problem import Problem
 
 __all__ = ["score_function"]
@@ -69,7 +70,7 @@ def score_function(f, make_distribution, params, num_samples, seed=None, baselin
     weights = tf.stop_gradient(values if optimal else values - _baseline(baseline, values, problem))
     with tf.GradientTape(persistent=optimal, watch_accessed_variables=False) as tape:
         tape.watch(rows)
-        log_prob = make_distribution(**rows).log_prob(z)  # [num_samples, *batch]
+        log_prob = differentiable_log_prob(make_distribution(**rows), z)  # [num_samples, *batch]
         if values.shape.rank == 1:  # one f of the whole batch: its members are independent, their scores add
             log_prob = tf.reduce_sum(log_prob, axis=list(range(1, log_prob.shape.rank)))
         surrogate = weights * log_prob

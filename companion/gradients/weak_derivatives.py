@@ -4,9 +4,10 @@ r"""Weak derivatives: the derivative of a density as a difference of two densiti
 
     \partial_\theta\, q(z; \theta) = c\,(q^+(z; \theta) - q^-(z; \theta))
 
-Contract: for a distribution over single numbers, `decompose` gives one `WeakDerivative` for each of its
-parameters: c, a draw from q+ and a draw from q-, each of the distribution's batch shape. Coupled draws share
-their noise, independent ones do not. A new family costs one function here.
+Contract: for a distribution over single numbers and a draw from it, `decompose` gives one `WeakDerivative` for
+each of its parameters: c, a draw from q+ and a draw from q-, each of the distribution's batch shape. Where one of
+the two laws is q itself, the draw that is there already serves (None stands for it). Coupled draws share their
+noise, independent ones do not. A new family costs one function here.
 
 Reference: Pflug (1989); Heidergott and Vazquez-Abad (2000); table 1 of Mohamed, Rosca, Figurnov and Mnih (2020).
 """
@@ -29,14 +30,14 @@ class WeakDerivative(NamedTuple):
     Attributes:
         parameter: the parameter, shape [*batch], connected to whatever it was computed from.
         constant: c, shape [*batch].
-        positive: a draw from q+, shape [*batch].
-        negative: a draw from q-, shape [*batch].
+        positive: a draw from q+, shape [*batch], or None for the plain draw.
+        negative: a draw from q-, shape [*batch], or None for the plain draw.
     """
 
     parameter: tf.Tensor
     constant: tf.Tensor
-    positive: tf.Tensor
-    negative: tf.Tensor
+    positive: tf.Tensor | None
+    negative: tf.Tensor | None
 
 
 def over_numbers(distribution):
@@ -63,18 +64,19 @@ def decomposable(distribution):
     return type(over_numbers(distribution)) in _FAMILIES
 
 
-def decompose(distribution, seed, coupled):
+def decompose(distribution, plain, seed, coupled):
     """The weak derivatives of a distribution over single numbers, with draws.
 
     Args:
         distribution: one of a family known here, of batch shape [*batch].
+        plain: a draw from it, shape [*batch].
         seed: as for `companion.seeds.as_seed`.
         coupled: whether the draws of the two sides share their noise.
 
     Returns:
         A list of `WeakDerivative`, one for each parameter.
     """
-    return _FAMILIES[type(distribution)](distribution, seed, coupled)
+    return _FAMILIES[type(distribution)](distribution, plain, seed, coupled)
 
 
 def without_weak_derivative(distribution):
@@ -88,12 +90,6 @@ def without_weak_derivative(distribution):
     return {name: getattr(distribution, name) for name in names}
 
 
-def _pair(draw, seed, coupled):
-    """Two draws that share their seed, or do not."""
-    first, second = seeds.split(seed, 2)
-    return draw(first), draw(first if coupled else second)
-
-
 def _filled(p, d):
     """A parameter at the shape of the batch."""
     return tf.broadcast_to(p, d.batch_shape_tensor())
@@ -104,85 +100,75 @@ def _noise(d):
     return d.batch_shape if d.batch_shape.is_fully_defined() else d.batch_shape_tensor()
 
 
-def _normal(d, seed, coupled):
-    """Rayleigh steps to both sides for loc; for scale, the double-sided Maxwell law against the normal one.
+def _normal(d, plain, seed, coupled):
+    """For loc, Rayleigh steps to both sides; for scale, the double-sided Maxwell law against the normal one.
 
-    M with density m^2 phi(m) is a random sign times the length of three standard normals, and M U is standard
-    normal for a uniform U: that is the coupling.
+    The length R of a standard normal vector in three dimensions, with the sign of its first coordinate eps, has the
+    density m^2 phi(m) of Maxwell's law on both sides. eps / R is uniform and independent of R: that is the coupling.
     """
     loc, scale = _filled(d.loc, d), _filled(d.scale, d)
-    ray_seed, normal_seed, square_seed, sign_seed, uniform_seed, other_seed = seeds.split(seed, 6)
+    right_seed, left_seed, length_seed, other_seed = seeds.split(seed, 4)
     shape, dtype = _noise(d), d.dtype
 
     def rayleigh(seed):
         return tf.sqrt(-2.0 * tf.math.log(seeds.uniform(shape, seed, dtype)))
 
-    def normal(seed):
-        return standard_normal(shape, dtype).sample(seed=seed)
-
-    right, left = _pair(rayleigh, ray_seed, coupled)
-    sign = tf.sign(seeds.uniform(shape, sign_seed, dtype) - 0.5)
-    maxwell = sign * tf.sqrt(rayleigh(square_seed) ** 2 + normal(normal_seed) ** 2)
-    plain = maxwell * seeds.uniform(shape, uniform_seed, dtype) if coupled else normal(other_seed)
+    right = rayleigh(right_seed)
+    left = right if coupled else rayleigh(left_seed)
+    eps = (plain - loc) / scale if coupled else standard_normal(shape, dtype).sample(seed=other_seed)
+    maxwell = tf.sign(eps) * tf.sqrt(eps**2 + rayleigh(length_seed) ** 2)
     return [
         WeakDerivative(loc, 1.0 / (scale * math.sqrt(2.0 * math.pi)), loc + scale * right, loc - scale * left),
-        WeakDerivative(scale, 1.0 / scale, loc + scale * maxwell, loc + scale * plain),
+        WeakDerivative(scale, 1.0 / scale, loc + scale * maxwell, None),
     ]
 
 
-def _uniform(d, seed, coupled):
+def _uniform(d, plain, seed, coupled):
     """The end that moves, against the uniform law: a weak derivative where the density has no derivative."""
     low, high = _filled(d.low, d), _filled(d.high, d)
-    for_low, for_high = (
-        low + (high - low) * seeds.uniform(_noise(d), s, d.dtype) for s in _pair(lambda s: s, seed, coupled)
-    )
-    return [
-        WeakDerivative(low, 1.0 / (high - low), for_low, low),
-        WeakDerivative(high, 1.0 / (high - low), high, for_high),
-    ]
+    return [WeakDerivative(low, 1.0 / (high - low), None, low), WeakDerivative(high, 1.0 / (high - low), high, None)]
 
 
-def _exponential(d, seed, coupled):
+def _exponential(d, plain, seed, coupled):
     """Exponential against Erlang of order 2; coupled, the second is the first plus another waiting time."""
     rate = _filled(d.rate, d)
-    first_seed, second_seed, other_seed = seeds.split(seed, 3)
-
-    def wait(seed):
-        return -tf.math.log(seeds.uniform(_noise(d), seed, d.dtype)) / rate
-
-    first = wait(first_seed)
-    start = first if coupled else wait(other_seed)
-    return [WeakDerivative(rate, 1.0 / rate, first, start + wait(second_seed))]
+    more_seed, other_seed = seeds.split(seed, 2)
+    start = plain if coupled else _wait(d, rate, other_seed)
+    return [WeakDerivative(rate, 1.0 / rate, None, start + _wait(d, rate, more_seed))]
 
 
-def _gamma(d, seed, coupled):
+def _gamma(d, plain, seed, coupled):
     """Gamma(concentration) against Gamma(concentration + 1); coupled, one waiting time more."""
     rate, concentration = _filled(_gamma_rate(d), d), _filled(d.concentration, d)
-    pair_seed, wait_seed = seeds.split(seed, 2)
-    first, start = _pair(lambda s: tfd.Gamma(concentration, rate).sample(seed=s), pair_seed, coupled)
-    wait = -tf.math.log(seeds.uniform(_noise(d), wait_seed, d.dtype)) / rate
-    return [WeakDerivative(rate, concentration / rate, first, start + wait)]
+    more_seed, other_seed = seeds.split(seed, 2)
+    start = plain if coupled else tfd.Gamma(concentration, rate).sample(seed=other_seed)
+    return [WeakDerivative(rate, concentration / rate, None, start + _wait(d, rate, more_seed))]
+
+
+def _wait(d, rate, seed):
+    """An exponential waiting time."""
+    return -tf.math.log(seeds.uniform(_noise(d), seed, d.dtype)) / rate
 
 
 def _gamma_rate(d):
     return tf.exp(d.log_rate) if d.rate is None else tf.convert_to_tensor(d.rate)
 
 
-def _poisson(d, seed, coupled):
+def _poisson(d, plain, seed, coupled):
     """One event more, against the law itself."""
     rate = _filled(d.rate_parameter(), d)
-    more, plain = _pair(lambda s: tfd.Poisson(rate).sample(seed=s), seed, coupled)
-    return [WeakDerivative(rate, tf.ones_like(rate), more + 1.0, plain)]
+    more = (plain if coupled else tfd.Poisson(rate).sample(seed=seed)) + 1.0
+    return [WeakDerivative(rate, tf.ones_like(rate), more, None)]
 
 
-def _bernoulli(d, seed, coupled):
+def _bernoulli(d, plain, seed, coupled):
     """One against zero, with no randomness left."""
     probs = _filled(d.probs_parameter(), d)
     one = tf.ones(_noise(d), d.dtype)
     return [WeakDerivative(probs, tf.ones_like(probs), one, tf.zeros_like(one))]
 
 
-def _categorical(d, seed, coupled):
+def _categorical(d, plain, seed, coupled):
     """For each logit, its class against a draw from the other classes (by Gumbel's maximum)."""
     logits = d.logits_parameter()  # [*batch, num_classes]
     probs = tf.nn.softmax(logits)
