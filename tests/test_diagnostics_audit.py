@@ -60,6 +60,16 @@ HEALTHY = {
     "finite_variance_near_the_limit": Problem(
         lambda z: tf.exp(0.15 * z**2), lambda loc: tfd.Normal(loc, 1.0), {"loc": 0.3}
     ),
+    "far_from_zero_beside_a_narrow_spread": Problem(tf.math.log, tfd.Normal, {"loc": 0.01, "scale": 0.001}),
+    "large_loc": Problem(lambda z: tf.exp(z - 2000.0), tfd.Normal, {"loc": 2000.0, "scale": 1.0}),
+    "jump_that_no_sample_reaches": Problem(
+        lambda z: tf.where(z > 0.03, 1000.0, z), tfd.Normal, {"loc": 0.0, "scale": 0.001}
+    ),
+    "rounding_of_z": Problem(lambda z: (z - 1e4) ** 2, tfd.Normal, {"loc": 1e4, "scale": 1.0}),
+    "rounding_inside_f": Problem(lambda z: (tf.exp(1e-5 * z) - 1.0) * 1e5, tfd.Normal, {"loc": 0.5, "scale": 1.0}),
+    "dirichlet": Problem(lambda z: z[..., 0] ** 2, tfd.Dirichlet, {"concentration": [1.5, 2.0, 3.0]}),
+    "dirichlet_of_ones": Problem(lambda z: z[..., 0] ** 2, tfd.Dirichlet, {"concentration": [1.0, 1.0, 1.0]}),
+    "gamma_at_one": Problem(lambda z: z, tfd.Gamma, {"concentration": 1.0, "rate": 1.0}),
     "vector": Problem(
         norm_square, tfd.MultivariateNormalTriL, {"loc": [0.5, -1.0], "scale_tril": [[1.0, 0.0], [0.7, 0.5]]}
     ),
@@ -192,6 +202,29 @@ SICK = {
         ),
         {"no_path"},
     ),
+    "categorical_by_probabilities": (
+        Problem(
+            lambda k: tf.cast(k, tf.float32), lambda probs: tfd.Categorical(probs=probs), {"probs": [0.2, 0.3, 0.5]}
+        ),
+        {"no_path"},
+    ),
+    "where": (
+        Problem(lambda z: tf.where(z > 0.0, tf.pow(z, 0.5), 0.0 * z), tfd.Normal, NORMAL),
+        {"not_finite"},
+    ),
+    "half_detached_under_a_moving_support": (
+        Problem(lambda z: z * tf.stop_gradient(z), lambda high: tfd.Uniform(0.0 * high, high), {"high": 2.0}),
+        {"moving_support", "disagreement"},
+    ),
+    "quantised_under_a_moving_support": (
+        Problem(lambda z: z + tf.floor(1e4 * z) / 1e4, lambda high: tfd.Uniform(0.0 * high, high), {"high": 2.0}),
+        {"moving_support", "disagreement"},
+    ),
+    "quantised": (Problem(lambda z: z + tf.floor(1e4 * z) / 1e4, tfd.Normal, NORMAL), {"disagreement"}),
+    "triangular": (
+        Problem(square, lambda high: tfd.Triangular(0.0 * high, high, 0.5 * high), {"high": 2.0}),
+        {"moving_support"},
+    ),
     "mixture": (Problem(square, mixture, {"loc": 1.0}), {"no_path"}),
     "sampled_outside": (Problem(lambda z: OUTSIDE**2, tfd.Normal, NORMAL), {"ignored_sample", "no_gradient"}),
     "snapshot": (Problem(square, lambda loc: SNAPSHOT, {"loc": 0.5}), {"ignored_parameter"}),
@@ -310,7 +343,7 @@ def test_reports_show_themselves():
     assert page.count("<li>") == len(report.findings) == 4
     assert page.count("What to do:") == len(report.kinds) == 2
     assert str(report).count("remedy:") == 2
-    assert "4 findings (false alarms: at most 0.001)" in str(report)
+    assert "4 findings (false alarms of the checks on chance: at most 0.001)" in str(report)
     healthy = AuditReport((), 1000, FALSE_ALARM)
     assert healthy.ok
     assert healthy.kinds == ()

@@ -21,13 +21,15 @@ def audit(f, make_distribution, params, num_samples=50_000, seed=None):
     - ``ignored_sample``: f gives the same values at other samples (z was drawn outside the tape);
     - ``no_path``: the distribution is discrete, or TFP can't reparameterize it;
     - ``no_gradient``: TensorFlow returns None for the path;
+    - ``not_finite``: pathwise gradients are NaN or infinite where f is finite;
     - ``degenerate``: the density is not finite at the distribution's own samples;
     - ``moving_support``: a sample of one parameter value is impossible under a neighbouring one;
     - ``zero_gradient``: every pathwise gradient is exactly 0 and the score function (for a moving support: a
       difference at common random numbers) disagrees beyond chance;
     - ``discontinuous``: f jumps on the way along which the parameter moves a sample, found by bisection to the last
       digits;
-    - ``disagreement``: the two estimators have different means, beyond chance, for none of the reasons above;
+    - ``disagreement``: the pathwise gradient and the score function (for a moving support: differences) have different
+      means, beyond chance, for none of the reasons above;
     - ``infinite_variance``: the largest gradients fall off like a power law without a variance. A tail that is heavy
       as far as the samples reach and lighter beyond is reported, too.
 
@@ -38,7 +40,8 @@ def audit(f, make_distribution, params, num_samples=50_000, seed=None):
 
     Silence is no proof. An audit can't see what the samples do not show: a jump in a region that they do not reach, an
     expectation that lives on events rarer than one in `num_samples` (a smooth integrand without a dominating bound),
-    a wrong second derivative (audit the derivative of f as f for that).
+    a wrong second derivative (audit the derivative of f as f for that). Of an f that is random itself, jumps are not
+    looked for.
 
     Args:
         f: as for `companion.gradients.pathwise`.

@@ -6,14 +6,14 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from companion import _validation, seeds
+from companion import seeds
+from companion.diagnostics.neighbours import neighbours, step_of
 from companion.gradients.log_density import differentiable_log_prob
 from companion.gradients.problem import Problem
 from companion.reparameterizations import find, is_discrete
 
 __all__ = ["Evidence"]
 
-_MOVE = 0.05  # how far a parameter is moved, as a fraction of its size or of 1
 _FEW = 2048  # samples for looking at supports and at what f does with z
 
 
@@ -87,6 +87,23 @@ class Evidence:
         """The log-density at the samples, as an array."""
         return self._traced["log_prob"].numpy()
 
+    def f_anywhere(self, z):
+        """f at places that no sample need reach, as an array; it may be infinite or NaN there."""
+        return np.asarray(self.problem.f(z))
+
+    def explained_by_slope(self, left, right):
+        """How much of a difference of f between neighbouring places the derivative of f accounts for, generously."""
+        total = 0.0
+        for z in (left, right):
+            with tf.GradientTape() as tape:
+                tape.watch(z)
+                values = tf.convert_to_tensor(self.problem.f(z))
+            slope = tape.gradient(values, z)
+            if slope is not None:
+                parts = np.abs(slope.numpy() * (right - left).numpy())
+                total = total + parts.sum(axis=tuple(range(values.shape.rank, parts.ndim)))
+        return 2.0 * np.nan_to_num(total)
+
     @property
     def f_has_slope(self):
         """Whether TensorFlow finds a way back from f to z."""
@@ -107,6 +124,27 @@ class Evidence:
         return np.asarray(tf.convert_to_tensor(g), float).reshape(self.num_samples, *self.problem.params[name].shape)
 
     @cached_property
+    def _neighbours(self):
+        return {}
+
+    def neighbours(self, name):
+        """The valid laws on both sides of a parameter, so near that samples move by a tenth of their spread at most."""
+        if name not in self._neighbours:
+            self._neighbours[name] = list(neighbours(self.problem, name, self._fraction(name)))
+        return self._neighbours[name]
+
+    def _fraction(self, name):
+        """By how much the steps have to be shorter, so that no sample goes where no sample is."""
+        if self.discrete or not self.reparameterized:
+            return 1.0
+        spread = np.std(self.z.numpy(), axis=0)
+        for fraction in 0.25 ** np.arange(12):
+            moved = [_draw_rows(self.problem, d).numpy() for d in neighbours(self.problem, name, fraction)]
+            if all((np.median(np.abs(z - self.z), axis=0) <= 0.1 * spread).all() for z in moved):
+                break
+        return fraction
+
+    @cached_property
     def _moved(self):
         return {}
 
@@ -116,14 +154,37 @@ class Evidence:
         Where one side is outside the domain, its place is taken by the samples themselves.
         """
         if name not in self._moved:
-            sides = [_draw_rows(self.problem, d) for d in neighbours(self.problem, name)]
+            sides = [_draw_rows(self.problem, d) for d in self.neighbours(name)]
             self._moved[name] = [*sides, self.z, self.z][:2]
         return self._moved[name]
 
     def moved_difference(self, name):
         """f on one side of a parameter less f on the other, at common random numbers: shape [num_samples]."""
-        first, second = (self.problem.evaluate(z).numpy() for z in self.moved_samples(name))
-        return (first - second).reshape(self.num_samples, -1).sum(axis=1)
+        first, second = (self.f_anywhere(z).astype(float) for z in self.moved_samples(name))
+        difference = (first - second).reshape(self.num_samples, -1).sum(axis=1)
+        return np.where(np.isfinite(difference), difference, 0.0)
+
+    def slope_by_difference(self, name):
+        """The derivative along the parameter's steps: by differences of each sample, and by pathwise gradients.
+
+        Returns:
+            Two arrays [num_samples], the differences by two steps and without their error of second order, and a
+            bound on what is left of it; None if one side is outside the domain.
+        """
+        problem, fraction = self.problem, self._fraction(name)
+        if len(self.neighbours(name)) < 2:
+            return None
+        steps = step_of(problem.params[name]).numpy() * fraction
+        quotients = []
+        for shrink in (1.0, 0.5):
+            sides = [_draw_rows(problem, d) for d in neighbours(problem, name, shrink * fraction, once=True)]
+            if len(sides) < 2:
+                return None
+            values = [self.f_anywhere(z).astype(float).reshape(self.num_samples, -1).sum(axis=1) for z in sides]
+            quotients.append((values[0] - values[1]) / (2.0 * shrink))
+        by_difference = (4.0 * quotients[1] - quotients[0]) / 3.0
+        along = (self.pathwise(name) * steps).reshape(self.num_samples, -1).sum(axis=1)
+        return by_difference, along, abs(np.mean(by_difference - quotients[1]))
 
     @cached_property
     def other_values(self):
@@ -141,44 +202,12 @@ class Evidence:
         """Whether moving a parameter changes the density at fixed samples, or the samples themselves."""
         z = _draw(problem.distribution, problem.seed)
         before = problem.distribution.log_prob(z).numpy()
-        for moved in neighbours(problem, name):
-            if not np.array_equal(moved.log_prob(z).numpy(), before, equal_nan=True):
-                return True
-            if not np.array_equal(_draw(moved, problem.seed).numpy(), z.numpy()):
-                return True
-        return False
-
-
-def neighbours(problem, name):
-    """The valid distributions next to this one, with one parameter moved to either side.
-
-    Its entries move by unequal steps of at most 0.05 max(1, size), for some laws do not change if all entries
-    move alike (logits). A step that leaves the domain is made shorter.
-
-    Yields:
-        Distributions, two at most.
-    """
-    p = problem.params[name]
-    steps = tf.reshape(tf.linspace(tf.ones([], p.dtype), 0.5, max(1, p.shape.num_elements())), p.shape)
-    for sign in (1.0, -1.0):
-        for fraction in (1.0, 0.1, 0.01):
-            moved = p + sign * fraction * _MOVE * steps * tf.maximum(tf.abs(p), 1.0)
-            try:
-                made = problem.make_distribution(**{**problem.params, name: moved})
-                yield _validation.distribution("make_distribution", made)
-                break
-            except ValueError:
-                continue
-
-
-def ends(distribution):
-    """The lowest and the highest possible number, each of the shape of the batch; None for a law of vectors."""
-    to_support = distribution.experimental_default_event_space_bijector()
-    if distribution.event_shape.rank or to_support is None:
-        return None
-    infinity = tf.constant(np.inf, distribution.dtype)
-    one, other = to_support.forward(-infinity), to_support.forward(infinity)
-    return tf.minimum(one, other), tf.maximum(one, other)
+        near = list(neighbours(problem, name))
+        return not near or any(
+            not np.array_equal(moved.log_prob(z).numpy(), before, equal_nan=True)
+            or not np.array_equal(_draw(moved, problem.seed).numpy(), z.numpy())
+            for moved in near
+        )
 
 
 def _draw(distribution, seed):

@@ -61,7 +61,8 @@ class AuditReport:
     def _headline(self):
         n = len(self.findings)
         found = "nothing found" if self.ok else f"{n} finding{'s' if n > 1 else ''}"
-        return f"Audit of {self.num_samples} samples: {found} (false alarms: at most {self.false_alarm:g})."
+        rate = f"false alarms of the checks on chance: at most {self.false_alarm:g}"
+        return f"Audit of {self.num_samples} samples: {found} ({rate})."
 
     def __repr__(self):
         return f"AuditReport({', '.join(self.kinds) or 'nothing found'})"

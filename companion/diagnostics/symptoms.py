@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import stats
 
-from companion.diagnostics.evidence import ends, neighbours
+from companion.diagnostics.neighbours import ends
 from companion.diagnostics.report import Finding
 from companion.gradients import applicable
 
@@ -86,6 +86,24 @@ def no_gradient(evidence, rate, findings):
         )
 
 
+def not_finite(evidence, rate, findings):
+    """NaN or infinity among the gradients of the path."""
+    for name in evidence.problem.params:
+        path = evidence.pathwise(name)
+        if path is None or np.isfinite(path).all():
+            continue
+        share = np.mean(~np.isfinite(path.reshape(len(path), -1)).all(axis=1))
+        yield Finding(
+            "not_finite",
+            name,
+            f"{share:.1%} of the pathwise gradients are NaN or infinite, where f is finite",
+            "one of them makes the whole step NaN. tf.where, for one, multiplies the slope of the branch that it does "
+            "not take by 0, and 0 * NaN is NaN",
+            "make the argument of each branch harmless where the branch is not taken (a tf.where inside, too), or clip "
+            "before the root, logarithm or division",
+        )
+
+
 def degenerate(evidence, rate, findings):
     """The density is not finite at the samples themselves."""
     share = np.mean(~np.isfinite(evidence.log_prob))
@@ -96,7 +114,8 @@ def degenerate(evidence, rate, findings):
             f"log_prob is not finite at {share:.0%} of the distribution's own samples",
             "the law has no density there (its spread is 0, or it sits on the edge of its support), so the score "
             "function does not exist, and a pathwise gradient can't be checked against it",
-            "look at the parameters: is a scale 0, or a transformation not one-to-one?",
+            "look at the parameters: is a scale 0, or a transformation not one-to-one? Samples that are rounded onto "
+            "the edge of their support (a small concentration) want float64 or a law on the logits",
         )
 
 
@@ -139,17 +158,17 @@ def moving_support(evidence, rate, findings):
     """Samples of one law are impossible under its neighbour."""
     problem = evidence.problem
     for name in problem.params:
-        laws = [problem.distribution, *neighbours(problem, name)]
+        laws = [problem.distribution, *evidence.neighbours(name)]
         samples = [law.sample(_FEW, seed=problem.seed) for law in laws]
         lost = max(_lost(z, law, other) for z, law in zip(samples, laws, strict=True) for other in laws)
         if lost > 0:
             yield Finding(
                 "moving_support",
                 name,
-                f"with the parameter moved by at most 0.05 max(1, its size), {lost:.1%} of the samples of one law are "
-                "impossible under the other",
-                "the score function misses what happens at the boundary: it is biased unless f vanishes there; "
-                "dropping its term from a mixed gradient is wrong too",
+                f"with the parameter moved a little, {lost:.1%} of the samples of one law are impossible under the "
+                "other",
+                "the score function misses what happens at the boundary: it is biased unless f or the density vanishes "
+                "there; dropping its term from a mixed gradient is wrong too",
                 "use pathwise or finite_difference (measure_valued for Uniform), or add the boundary terms",
             )
 
@@ -171,40 +190,64 @@ def discontinuous(evidence, rate, findings):
         return
     for name in evidence.problem.params:
         where, size, share = _find_jump(evidence, name)
-        if share == 0:
+        if share == 0 or _is_a_staircase(evidence, size, share):
             continue
         yield Finding(
             "discontinuous",
             name,
             f"f jumps by {size:.4g} near z = {where}; {share:.1%} of the samples cross a jump when the parameter moves "
-            "by at most 0.05 max(1, its size) to both sides",
+            "a little to both sides",
             "the expectation changes when a sample crosses the jump, and the pathwise gradient never sees a crossing: "
             "it is biased, whatever the number of samples",
             "use score_function or measure_valued, add the boundary term, or smooth f and pay with bias",
         )
 
 
+def _is_a_staircase(evidence, size, share):
+    """Small steps that most samples cross: quantisation or rounding, which only the mean slope can judge."""
+    return share > 0.5 and size < 0.05 * np.std(evidence.values)
+
+
 def disagreement(evidence, rate, findings):
-    """Both estimators have a mean, and not the same."""
-    explained = {"zero_gradient", "moving_support", "discontinuous", "degenerate", "ignored_sample"}
+    """The path has one mean, and its witness another."""
+    explained = {"zero_gradient", "discontinuous", "degenerate", "ignored_sample", "not_finite"}
     if any(_found(findings, kind) for kind in explained):
         return
     for name in evidence.problem.params:
         path, score = evidence.pathwise(name), evidence.score(name)
-        if path is None or score is None or not (np.isfinite(path).all() and np.isfinite(score).all()):
+        if path is None or score is None or not np.isfinite(score).all():
+            continue
+        if _found(findings, "moving_support"):
+            yield from _disagreement_with_differences(evidence, name, rate)
             continue
         distance = np.abs(_standardised_mean(path - score))
         if np.any(distance > _quantile(rate, evidence)):
             i = np.unravel_index(np.argmax(distance), distance.shape)
-            yield Finding(
-                "disagreement",
-                name,
-                f"pathwise gives {path.mean(axis=0)[i]:.4g}, the score function {score.mean(axis=0)[i]:.4g}: "
-                f"{distance[i]:.1f} standard errors apart at the same samples",
-                "they estimate one number, so one of them is wrong: a part of the path or of the density is detached, "
-                "or the map of the distribution jumps with the parameter",
-                "compare both with companion.gradients.finite_difference, or with exact where there is a referee",
-            )
+            yield _disagrees(name, path.mean(axis=0)[i], "the score function", score.mean(axis=0)[i], distance[i])
+
+
+def _disagreement_with_differences(evidence, name, rate):
+    """Where the support moves the score function is no witness; differences at common random numbers are."""
+    found = evidence.slope_by_difference(name)
+    if found is None:
+        return
+    by_difference, along, left_over = found
+    error = np.std(by_difference - along) / np.sqrt(len(along))
+    apart = abs(np.mean(by_difference - along))
+    if apart > _quantile(rate, evidence) * error + left_over + 1e-4 * np.abs(along).max():
+        distance = apart / max(error, np.finfo(float).tiny)
+        yield _disagrees(name, along.mean(), "a difference along the same step", by_difference.mean(), distance)
+
+
+def _disagrees(name, path, witness, other, distance):
+    return Finding(
+        "disagreement",
+        name,
+        f"pathwise gives {path:.4g}, {witness} {other:.4g}: {distance:.3g} standard errors apart at the same samples",
+        "they estimate one number, so one of them is wrong: a part of the path or of the density is detached, or the "
+        "map of the distribution or f jumps with the parameter",
+        "compare both with companion.gradients.finite_difference, or with exact where there is a referee",
+    )
 
 
 def infinite_variance(evidence, rate, findings):
@@ -223,8 +266,8 @@ def infinite_variance(evidence, rate, findings):
                 name,
                 f"the largest {estimator} gradients fall off like a power law with index k = {index[worst]:.2f} (at "
                 f"least {lowest[worst]:.2f}), and from k = 0.5 on a power law has no variance",
-                "either the variance is infinite or it rests on events that so few samples do not show. Standard "
-                "errors mean nothing, and averages settle far more slowly than 1 / sqrt(num_samples)",
+                "either the variance is infinite, or it rests on events that so few samples hardly show: standard "
+                "errors may be far too small, and averages settle more slowly than 1 / sqrt(num_samples)",
                 "narrow the distribution, bound f or its growth, or sample from a wider law with importance weights",
             )
 
@@ -233,6 +276,7 @@ IN_ORDER = (
     ignored_sample,
     no_path,
     no_gradient,
+    not_finite,
     degenerate,
     moving_support,
     zero_gradient,
@@ -282,22 +326,24 @@ def _find_jump(evidence, name):
     fractions = np.linspace(0.0, 1.0, _PIECES + 1)
     left = tf.concat([_between(first, last, t) for t in fractions[:-1]], axis=0)  # (pieces * lines, *batch, *event)
     right = tf.concat([_between(first, last, t) for t in fractions[1:]], axis=0)
-    evaluate = evidence.problem.evaluate
+    evaluate = evidence.f_anywhere
     f_left, f_right = evaluate(left), evaluate(right)
     for _ in range(22 if z.dtype == tf.float32 else 44):
         middle = _between(left, right, 0.5)
         f_middle = evaluate(middle)
-        nearer = tf.abs(f_middle - f_left) >= tf.abs(f_right - f_middle)
-        in_z = tf.reshape(nearer, tf.concat([tf.shape(nearer), [1] * (z.shape.rank - nearer.shape.rank)], axis=0))
+        with np.errstate(invalid="ignore"):  # f may be infinite beyond the samples
+            nearer = np.abs(f_middle - f_left) >= np.abs(f_right - f_middle)
+        in_z = nearer.reshape(nearer.shape + (1,) * (z.shape.rank - nearer.ndim))
         left, right = tf.where(in_z, left, middle), tf.where(in_z, middle, right)
-        f_left, f_right = tf.where(nearer, f_left, f_middle), tf.where(nearer, f_middle, f_right)
-    difference = np.abs((f_right - f_left).numpy())
+        f_left, f_right = np.where(nearer, f_left, f_middle), np.where(nearer, f_middle, f_right)
+    difference = np.where(np.isfinite(f_right) & np.isfinite(f_left), np.abs(f_right - f_left), 0.0)
+    difference = np.maximum(difference - evidence.explained_by_slope(left, right), 0.0)
     jumps = difference > _largest_of_a_continuous(evidence.values, z.dtype)
     if not jumps.any():
         return None, 0.0, 0.0
     i = np.unravel_index(np.argmax(difference), difference.shape)
     around = 4.0 * (right - left)  # f may have a value of its own in the middle of the jump
-    size = np.abs((evaluate(right + around) - evaluate(left - around)).numpy())[i]
+    size = np.abs(evaluate(right + around) - evaluate(left - around))[i]
     lines = jumps.reshape(_PIECES, -1, *jumps.shape[1:]).any(axis=0).reshape(first.shape[0], -1).any(axis=1)
     return _rounded(right.numpy()[i], np.std(z)), float(size), lines.mean()
 
