@@ -217,6 +217,11 @@ def test_statistics_of_an_estimate():
     np.testing.assert_allclose(estimate.standard_error["a"], np.sqrt(7 / 3), rtol=1e-6)
     np.testing.assert_allclose(estimate.snr["a"], 3 / np.sqrt(7), rtol=1e-6)
     np.testing.assert_array_equal(estimate.snr["b"], [0.0, 0.0])
+    lopsided = GradientEstimate(
+        tf.constant([1.0, 1.0]), {"a": tf.constant([-1.0, 1.0]), "b": tf.constant([-1.0, -3.0])}
+    )
+    assert float(lopsided.snr["a"]) == 0.0
+    np.testing.assert_allclose(lopsided.snr["b"], np.sqrt(2.0), rtol=1e-6)
     assert repr(estimate) == "GradientEstimate(num_samples=3, samples={a: [3], b: [3, 2]})"
     with pytest.raises(ValueError, match=r"num_samples \(for a variance\): expected an integer of at least 2"):
         _ = GradientEstimate(tf.constant([1.0]), {"a": tf.constant([1.0])}).variance
@@ -360,6 +365,31 @@ def test_rows_that_influence_each_other_are_refused(estimator):
 
     with pytest.raises(ValueError, match=r"make_distribution.*rows of params\['loc'\] that influence each other"):
         estimator.run(square, centred, {"loc": [0.0, 1.0], "scale": [1.0, 1.0]}, 10, seed=0)
+
+
+@estimators
+def test_rows_that_influence_each_other_are_refused_in_a_graph_and_behind_an_unused_parameter(estimator):
+    def centred(loc, scale, unused=None):
+        return tfd.Normal(loc - tf.reduce_mean(loc), scale)
+
+    params = {"unused": 0.0, "loc": [0.0, 1.0], "scale": [1.0, 1.0]}
+    with pytest.raises(ValueError, match=r"rows of params\['loc'\] that influence each other"):
+        estimator.run(square, centred, params, 10, seed=0)
+
+    @tf.function
+    def run(loc, scale):
+        return estimator.run(square, centred, {"loc": loc, "scale": scale}, 10, seed=0).value
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="influence each other"):
+        run(tf.constant([0.0, 1.0]), tf.constant([1.0, 1.0]))
+
+
+@estimators
+def test_the_error_for_a_wrong_shape_says_what_is_right(estimator):
+    with pytest.raises(ValueError, match=r"shape \[10\]; got shape \(\)"):
+        estimator.run(tf.reduce_sum, tfd.Normal, NORMAL, 10, seed=0)
+    with pytest.raises(ValueError, match=r"shape \[10\] or, for a batch of problems, \(10, 2\); got shape \(\)"):
+        estimator.run(tf.reduce_sum, tfd.Normal, {"loc": [0.0, 1.0], "scale": 1.0}, 10, seed=0)
 
 
 @estimators

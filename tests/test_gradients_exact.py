@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from cases import PROBLEMS, in_width
-from scipy import special
+from scipy import special, stats
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
@@ -43,7 +43,12 @@ HARD = {
         {"rate": -np.sqrt(0.3 / (2.0 * np.pi)) * np.exp(-0.6)},
     ),
     "heavy_tail": (tf.abs, lambda scale: tfd.StudentT(3.0, 0.0, scale), {"scale": 1.7}, {"scale": 2 * 3**0.5 / np.pi}),
-    "pareto_moving_end": (identity, tfd.Pareto, {"concentration": 3.0, "scale": 1.5}, {"scale": 1.5}),
+    "pareto_moving_end": (
+        identity,
+        tfd.Pareto,
+        {"concentration": 3.0, "scale": 1.5},
+        {"scale": 1.5, "concentration": -0.375},
+    ),
     "singular_at_zero": (
         identity,
         tfd.Beta,
@@ -80,6 +85,24 @@ HARD = {
         lambda logits: tfd.OneHotCategorical(logits=logits, dtype=logits.dtype),
         {"logits": [0.0, 0.0, 0.0]},
         {"logits": (np.array([1.0, 3.0, -2.0]) - 2 / 3) / 3},
+    ),
+    "binomial_with_a_pole_beyond": (
+        lambda z: 1.0 / (6.0 - z),
+        lambda probs: tfd.Binomial(tf.constant(5.0, probs.dtype), probs=probs),
+        {"probs": 0.3},
+        {"probs": sum((k / 0.3 - (5 - k) / 0.7) * stats.binom.pmf(k, 5, 0.3) / (6 - k) for k in range(6))},
+    ),
+    "discrete_members_together": (
+        lambda b: tf.reduce_sum(b, axis=-1) ** 2,
+        lambda probs: tfd.Bernoulli(probs=probs, dtype=probs.dtype),
+        {"probs": [0.3, 0.4]},
+        {"probs": [1.8, 1.6]},
+    ),
+    "slow_sum": (
+        lambda z: 1e-3 * 1.2**z,
+        lambda probs: tfd.Geometric(probs=probs),
+        {"probs": 0.2},
+        {"probs": 1e-3 * (0.04 - 1.2 * 0.2) / 0.04**2},
     ),
     "many_poisson": (tf.square, tfd.Poisson, {"rate": 400.0}, {"rate": 801.0}),
 }
@@ -188,6 +211,13 @@ def test_float32_problems_have_float64_answers():
             {"theta": 2.0},
             ValueError,
             "jump inside its support, at a place that moves|converge",
+        ),
+        (
+            identity,
+            lambda probs: tfd.Bernoulli(probs=probs, dtype=probs.dtype),
+            {"probs": 0.0},
+            ValueError,
+            r"the gradient of params\['probs'\]: expected finite numbers",
         ),
         (identity, tfd.Deterministic, {"loc": 0.0}, TypeError, "with a density.*got Deterministic"),
         (tf.square, tfd.Cauchy, {"loc": 0.0, "scale": 1.0}, ValueError, "f"),

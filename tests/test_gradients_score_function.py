@@ -146,3 +146,11 @@ def test_unknown_baselines_are_refused():
 def test_what_a_callable_may_not_return(answer, error, message):
     with pytest.raises(error, match=message):
         score_function(square, tfd.Normal, NORMAL, 10, seed=0, baseline=answer)
+
+
+def test_a_callable_may_not_broadcast_over_a_batch():
+    params = {"loc": [0.0, 1.0], "scale": [1.0, 1.0]}
+    for wrong in (tf.zeros([1]), tf.zeros([3]), tf.zeros([1, 2])):
+        expected = r"baseline\(params\): expected a number, or one a member of the batch, shape \[2\]; got shape"
+        with pytest.raises(ValueError, match=expected):
+            score_function(square, tfd.Normal, params, 10, seed=0, baseline=lambda params, wrong=wrong: wrong)
