@@ -5,13 +5,17 @@ which a right result fails with probability 1e-6 a test (at most 1e-4 for this f
 wrong that it must reject: a theorem without its condition, a term that is dropped, another constant.
 """
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import integrate, stats
+from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
-from companion import gaussian, gradients
+from companion import diagnostics, gaussian, gradients
 
 QUANTILE = stats.norm.isf(1e-6 / 2)
 LEVELS = (np.arange(400_000) + 0.5) / 400_000  # midpoints: a mean over them is an integral over (0, 1)
@@ -287,6 +291,62 @@ def test_uniform_law_score_function_is_off_by_the_boundary_term():
     assert np.allclose(moved - score, 1.0 / 2.0)  # each unit of baseline: 1 / theta
 
 
+@pytest.mark.verifies("thm-moving-support")
+def test_a_jump_of_the_density_inside_a_support_that_never_moves():
+    """Rates 1 to the left of theta and 3 to its right, weight 1/2 each; f = z + cos z."""
+
+    def q(z, theta):
+        return 0.5 * np.exp(z - theta) if z < theta else 1.5 * np.exp(-3 * (z - theta))
+
+    def f(z):
+        return z + np.cos(z)
+
+    def integral(theta, h):
+        return quad(h, theta - 45, theta) + quad(h, theta, theta + 15)
+
+    def expectation(theta):
+        return integral(theta, lambda z: f(z) * q(z, theta))
+
+    theta, step = 2.0, 1e-5
+    derivative = (expectation(theta + step) - expectation(theta - step)) / (2 * step)
+    score = integral(theta, lambda z: f(z) * (-1.0 if z < theta else 3.0) * q(z, theta))
+    assert derivative == pytest.approx(score + f(theta) * (0.5 - 1.5), abs=1e-7)
+    assert derivative != pytest.approx(score, abs=0.5)
+    assert derivative != pytest.approx(score + f(theta) * (1.5 - 0.5), abs=0.5)
+
+
+@pytest.mark.verifies("thm-moving-support")
+@pytest.mark.parametrize(("vanishes", "unbiased"), [(True, True), (False, False)])
+def test_an_end_that_moves_does_no_harm_where_the_density_vanishes(vanishes, unbiased):
+    """Triangles on (0, b), f = z^2: falling to the end b, 2 (b - z) / b^2, or rising to it, 2 z / b^2."""
+    b = 2.0
+    if vanishes:
+        derivative = 2 * b / 6  # of b^2 / 6
+        score_times_q = lambda z: 2 / b**2 - 4 * (b - z) / b**3  # noqa: E731
+        second = [quad(lambda z: (z**2 * score_times_q(z)) ** 2 * b**2 / (2 * (b - z)), 0, b - d) for d in (1e-4, 1e-8)]
+        assert second[1] > 1.5 * second[0]  # the variance of the score function is infinite: a logarithm
+    else:
+        derivative = 2 * b / 2  # of b^2 / 2
+        score_times_q = lambda z: -4 * z / b**3  # noqa: E731
+    score = quad(lambda z: z**2 * score_times_q(z), 0, b)
+    assert (score == pytest.approx(derivative, abs=1e-9)) == unbiased
+
+
+@pytest.mark.verifies("thm-moving-support")
+def test_a_formula_without_an_end_hides_a_support_that_moves():
+    """z = start + Exp(1), f = z^2: truth 4 at 1, the score function 5."""
+
+    def make(start):
+        return tfd.TransformedDistribution(tfd.Exponential(tf.ones_like(start)), tfb.Shift(start))
+
+    at_one = {"start": f64(1.0)}
+    assert make(f64(1.0)).log_prob(f64(0.0)).numpy() == pytest.approx(1.0)  # not -inf
+    assert gradients.exact(tf.square, make, at_one)["start"] == pytest.approx(4.0, abs=1e-8)
+    score = gradients.score_function(tf.square, make, at_one, 20_000, seed=3).samples["start"]
+    assert abs(z_score(score, 5.0)) < QUANTILE
+    assert abs(z_score(score, 4.0)) > QUANTILE
+
+
 @pytest.mark.verifies("prop-absolute-continuity")
 @pytest.mark.parametrize("theta", [0.8, 2.0])
 def test_ratios_lose_mass_from_the_right_and_the_limit_from_the_left(theta):
@@ -444,3 +504,41 @@ def test_relaxed_bernoulli_gradient_is_two_thirds_of_the_true_one(t):
     path = quad(lambda x: 2 * (x - t) * x * (1 - x), 0, 1)
     assert path == pytest.approx(relaxed, abs=1e-8)
     assert path != pytest.approx(true, abs=1e-3)
+
+
+# -- the software -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("concentration", "expected"), [(1.0, np.euler_gamma), (1.0 + 1e-9, 0.0)])
+def test_tfp_loses_a_term_of_the_score_at_concentration_one(concentration, expected):
+    """The mean of the score over quantiles of Exp(1): Euler's constant at exactly 1, 0 beside it."""
+    z = tf.constant(-np.log(LEVELS))
+    a = f64(concentration)
+    with tf.GradientTape() as tape:
+        tape.watch(a)
+        mean_log_prob = tf.reduce_mean(tfd.Gamma(a, f64(1.0)).log_prob(z))
+    assert tape.gradient(mean_log_prob, a).numpy() == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_branch_not_taken_spoils_the_slope_and_a_safe_argument_saves_it():
+    def rooted(z):
+        return tf.where(z > 0, z * tf.sqrt(z), tf.zeros_like(z))
+
+    def safely_rooted(z):
+        return rooted(tf.where(z > 0, z, tf.ones_like(z))) * tf.cast(z > 0, z.dtype)
+
+    points = tf.constant([-1.0, 4.0], tf.float64)
+    for f, at_minus_one in ((rooted, np.nan), (safely_rooted, 0.0)):
+        with tf.GradientTape() as tape:
+            tape.watch(points)
+            values = f(points)
+        assert np.array_equal(values, [0.0, 8.0])
+        assert np.array_equal(tape.gradient(values, points), [at_minus_one, 3.0], equal_nan=True)
+
+
+def test_the_chapter_explains_every_word_of_the_audit():
+    chapter = (Path(__file__).parents[1] / "book" / "chapters" / "validity.md").read_text(encoding="utf-8")
+    table = chapter.split("| word | what the audit has seen |")[1].split("\n\n")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(
+        re.findall(r"^ *- ``(\w+)``", diagnostics.audit.__doc__, re.MULTILINE)
+    )

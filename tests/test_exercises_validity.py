@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy import stats
 
 from companion import diagnostics, gradients
@@ -27,7 +28,9 @@ VALID = {
 @pytest.mark.parametrize("container", [set, list, tuple, frozenset])
 def test_valid_estimators_accepts_the_right_sets(container, capsys):
     check.check_valid_estimators({name: container(names) for name, names in VALID.items()})
-    assert capsys.readouterr().out.startswith("Correct")
+    said = capsys.readouterr().out
+    assert said.startswith("Correct")
+    assert "integral of its slope" in said  # no jump, and yet wrong: cantor_normal
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -50,6 +53,9 @@ def test_valid_estimators_hints_without_giving_the_answer(name, wrong):
         ({**VALID, "relu_normal": {"reinforce"}}, "reinforce"),
         ({**VALID, "relu_normal": True}, "a set"),
         ({**VALID, "relu_normal": [1, 2]}, "a set"),
+        ({**VALID, "relu_normal": np.array([1, 2])}, "a set"),
+        ({**VALID, "step_uniform": {}}, r"the empty set is set\(\)"),
+        ({**VALID, "step_uniform": None}, r"the empty set is set\(\)"),
     ],
 )
 def test_valid_estimators_refuses_other_things(answers, words):
@@ -86,7 +92,33 @@ def by_score(eps, mu, sigma, strike, barrier):
     return f * eps / sigma, f * (eps**2 - 1) / sigma
 
 
-@pytest.mark.parametrize("answer", [barrier_gradient, by_score, lambda *a: list(barrier_gradient(*a))])
+def mistaken_flux(eps, mu, sigma, strike, barrier, density, speed=None):
+    """The pathwise part plus a boundary term with the density, and perhaps the speed, of a mistaken student."""
+    loc, scale = barrier_gradient(eps, mu, sigma, strike, barrier, term=0.0)
+    c = np.log(barrier)
+    flux = -(barrier - strike) * density(c, barrier, mu, sigma)
+    return loc + flux, scale + flux * ((c - mu) / sigma if speed is None else speed(c, mu))
+
+
+def beyond_the_barrier(eps, mu, sigma, strike, barrier):
+    """The slope of the call without a barrier, plus the right boundary term."""
+    z = mu + sigma * eps
+    beyond = np.where(np.exp(z) >= barrier, np.exp(z), 0.0)
+    loc, scale = barrier_gradient(eps, mu, sigma, strike, barrier)
+    return loc + beyond, scale + beyond * eps
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        barrier_gradient,
+        by_score,
+        lambda *a: list(barrier_gradient(*a)),
+        lambda *a: np.stack(barrier_gradient(*a)),
+        lambda *a: tf.stack(barrier_gradient(*a)),
+    ],
+    ids=["path and flux", "score", "list", "array", "tensor"],
+)
 def test_barrier_accepts_unbiased_estimates(answer, capsys):
     check.check_barrier_gradient(answer)
     assert capsys.readouterr().out.startswith("Correct")
@@ -100,6 +132,14 @@ def test_barrier_accepts_unbiased_estimates(answer, capsys):
         (lambda *a: barrier_gradient(*a, jump=lambda k, b: b), "not B"),
         (lambda *a: barrier_gradient(*a, speed=1.0), "speed"),
         (lambda *a: barrier_gradient(*a, sd=1.0), "1 / sigma"),
+        (lambda *a: mistaken_flux(*a, lambda c, b, m, s: stats.norm.pdf(b, m, s)), r"belongs at log\(barrier\)"),
+        (lambda *a: mistaken_flux(*a, lambda c, b, m, s: stats.norm.pdf(c, m, s) / b), r"that of z, not that of exp"),
+        (
+            lambda *a: mistaken_flux(*a, lambda c, b, m, s: stats.norm.pdf(c, m, s), lambda c, m: c - m),
+            r"\(c - mu\) / sigma, not c - mu",
+        ),
+        (beyond_the_barrier, "slope is 0 beyond the barrier"),
+        (lambda *a: np.stack(barrier_gradient(*a), axis=1), "pair"),
         (lambda *a: tuple(g.mean() for g in barrier_gradient(*a)), "no mean"),
         (lambda *a: barrier_gradient(*a)[0], "pair"),
         (lambda *a: None, "pair"),
@@ -122,8 +162,9 @@ def probit(mu, sigma, c, t):
     return gradient, gradient - stats.norm.pdf(c, mu, sigma)
 
 
-def test_probit_accepts_the_right_pair(capsys):
-    check.check_probit_smoothing(probit)
+@pytest.mark.parametrize("kind", [tuple, list, np.array, tf.constant])
+def test_probit_accepts_the_right_pair(kind, capsys):
+    check.check_probit_smoothing(lambda *a: kind(probit(*a)))
     assert capsys.readouterr().out.startswith("Correct")
 
 
@@ -165,12 +206,33 @@ def test_probit_names_the_mistake(answer, words):
         lambda e, m, s: np.where(m + s * e > 1, e / s, 0.0),
         lambda e, m, s: np.maximum(m + s * e - 1, 0) * (e**2 - 1) / s**2,
         lambda e, m, s: np.where(m + s * e > 1, e / s, 0.0) - 0.3 * e / s,  # with a baseline
+        lambda e, m, s: tf.cast(tf.where(m + s * e > 1, e / s, 0.0), tf.float32),
     ],
-    ids=["path and score", "score twice", "baseline"],
+    ids=["path and score", "score twice", "baseline", "float32"],
 )
 def test_gamma_accepts_unbiased_estimators(answer, capsys):
     check.check_gamma_samples(answer)
     assert capsys.readouterr().out.startswith("Correct")
+
+
+def second_difference(e, m, s, h=0.1):
+    """Of the payoff at common noise: unbiased for a kink that is smoothed over [1 - h, 1 + h]."""
+    up, here, down = (np.maximum(m + t + s * e - 1, 0) for t in (h, 0.0, -h))
+    return (up - 2 * here + down) / h**2
+
+
+@pytest.mark.parametrize("width", [0.2, 0.05, 0.025])
+def test_gamma_rejects_a_smoothed_kink(width):
+    def bell(e, m, s):
+        return stats.norm.pdf((m + s * e - 1) / width) / width
+
+    with pytest.raises(WrongAnswer, match=r"sigma = 0\.05.*standard errors"):
+        check.check_gamma_samples(bell)
+
+
+def test_gamma_rejects_a_second_difference():
+    with pytest.raises(WrongAnswer, match=r"sigma = 0\.05.*standard errors"):
+        check.check_gamma_samples(second_difference)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +268,11 @@ def tamed(eps, a, mu):
     return 2 * a * (mu / d + eps / np.sqrt(d)) * np.exp(a * mu**2 / d) / np.sqrt(d)
 
 
+def plain(eps, a, mu):
+    z = mu + eps
+    return 2 * a * z * np.exp(a * z**2)
+
+
 def weighted(eps, a, mu, centre=None, widen=1.0, weigh=True, slope=True):
     d = 1 - 2 * a
     centre, spread = mu / d if centre is None else centre, np.sqrt(widen / d)
@@ -223,8 +290,10 @@ def weighted(eps, a, mu, centre=None, widen=1.0, weigh=True, slope=True):
         lambda e, a, m: weighted(e, a, m, widen=1.3),
         lambda e, a, m: weighted(e, a, m, slope=False),
         lambda e, a, m: weighted(e, a, m, centre=m, widen=1.2),
+        lambda e, a, m: weighted(e, a, m, centre=0.0),
+        lambda e, a, m: weighted(e, a, m) if a >= 0.25 else plain(e, a, m),
     ],
-    ids=["constant weight", "weighted", "wider", "score", "about mu"],
+    ids=["constant weight", "weighted", "wider", "score", "about mu", "about 0", "plain below a quarter"],
 )
 def test_tamed_accepts_wide_laws(answer, capsys):
     check.check_tamed(answer)
@@ -234,11 +303,12 @@ def test_tamed_accepts_wide_laws(answer, capsys):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (lambda e, a, m: 2 * a * (m + e) * np.exp(a * (m + e) ** 2), "plain estimator"),
+        (plain, "plain estimator"),
         (lambda e, a, m: e * np.exp(a * (m + e) ** 2), "plain estimator"),
         (lambda e, a, m: np.clip(2 * a * (m + e) * np.exp(a * (m + e) ** 2), -5, 5), "clipped"),
         (lambda e, a, m: weighted(e, a, m, weigh=False), "sum of squares"),
         (lambda e, a, m: weighted(e, a, m, widen=0.55), "sum of squares|standard errors"),
+        (lambda e, a, m: weighted(e, a, m, widen=0.6), "clearly above.*a mean not far from"),
         (lambda e, a, m: -tamed(e, a, m), "the sign"),
         (lambda e, a, m: tamed(e, a, m) / (2 * a), "2 a is missing"),
         (lambda e, a, m: tamed(e, a, m) * np.sqrt(1 - 2 * a), r"1 / sqrt\(1 - 2a\) is missing"),

@@ -21,7 +21,11 @@ def test_running_means_draws_every_run_and_the_exact_value():
 
 
 def test_verdicts_writes_each_word_in_its_cell_and_colours_by_word():
-    rows = {"step": ["wrong", "right"], "discrete": ["refused", "right"], "tail": ["no variance", "no variance"]}
+    rows = {
+        "step": ["wrong", "right"],
+        "discrete": ["refused", "right"],
+        "tail": ["infinite variance", "infinite variance"],
+    }
     (ax,) = failures.verdicts(rows, ["pathwise", "score"]).figure.axes
     words = {(round(t.get_position()[0]), round(t.get_position()[1])): t.get_text() for t in ax.texts}
     assert words == {(x, y): word for y, row in enumerate(rows.values()) for x, word in enumerate(row)}
@@ -32,6 +36,19 @@ def test_verdicts_writes_each_word_in_its_cell_and_colours_by_word():
     assert len(set().union(*faces.values())) == 4
     assert [label.get_text() for label in ax.get_yticklabels()] == list(rows)
     assert [label.get_text() for label in ax.get_xticklabels()] == ["pathwise", "score"]
+
+
+def test_the_longest_verdict_fits_its_cell():
+    columns = ["pathwise", "score function", "measure-valued", "finite difference"]
+    figure = failures.verdicts({"nothing dominates": ["infinite variance"] * 4}, columns).figure
+    figure.canvas.draw()
+    for text, patch in zip(figure.axes[0].texts, figure.axes[0].patches, strict=True):
+        assert text.get_window_extent().width < patch.get_window_extent().width
+
+
+def test_verdicts_refuses_the_word_that_reads_like_a_variance_of_zero():
+    with pytest.raises(ValueError, match="got 'no variance'"):
+        failures.verdicts({"step": ["no variance"]}, ["pathwise"])
 
 
 @pytest.mark.parametrize("words", [["right"], ["right", "maybe"]])

@@ -30,7 +30,7 @@ def audit(f, make_distribution, params, num_samples=50_000, seed=None):
       digits;
     - ``disagreement``: the pathwise gradient and the score function (for a moving support: differences) have different
       means, beyond chance, for none of the reasons above;
-    - ``infinite_variance``: the largest gradients fall off like a power law without a variance. A tail that is heavy
+    - ``infinite_variance``: the largest gradients fall off like a power law of infinite variance. A tail that is heavy
       as far as the samples reach and lighter beyond is reported, too.
 
     The checks on chance (``zero_gradient``, ``disagreement``, ``infinite_variance``) share a false-alarm rate of 0.001

@@ -265,7 +265,7 @@ def infinite_variance(evidence, rate, findings):
                 "infinite_variance",
                 name,
                 f"the largest {estimator} gradients fall off like a power law with index k = {index[worst]:.2f} (at "
-                f"least {lowest[worst]:.2f}), and from k = 0.5 on a power law has no variance",
+                f"least {lowest[worst]:.2f}), and from k = 0.5 on its variance is infinite",
                 "either the variance is infinite, or it rests on events that so few samples hardly show: standard "
                 "errors may be far too small, and averages settle more slowly than 1 / sqrt(num_samples)",
                 "narrow the distribution, bound f or its growth, or sample from a wider law with importance weights",

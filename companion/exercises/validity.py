@@ -55,13 +55,21 @@ def check_valid_estimators(answers):
     _expect_names("answers", answers, _VALID)
     for name, (right, hint) in _VALID.items():
         got = answers[name]
+        if got is None or (isinstance(got, dict) and not got):
+            raise WrongAnswer(
+                f"answers[{name!r}]: expected a set of names of estimators, got {got!r}. "
+                "Hint: the empty set is set(); {} is a dict"
+            )
         if not isinstance(got, set | frozenset | list | tuple) or not all(isinstance(word, str) for word in got):
             raise WrongAnswer(f"answers[{name!r}]: expected a set of names of estimators, got {got!r}")
         if unknown := sorted(set(got) - _BOTH):
             raise WrongAnswer(f"answers[{name!r}]: expected 'pathwise' and 'score_function', got {unknown[0]!r}")
         if set(got) != right:
             raise WrongAnswer(f"answers[{name!r}]: {_in_words(got)} is not right. Hint: {hint}")
-    correct("Jumps of f along the path, jumps of q where f is not 0: nothing else decides about the mean.")
+    correct(
+        "For the path: is f(z(theta)) the integral of its slope? For the score: does q jump where f is not 0? "
+        "An infinite variance does not move the mean."
+    )
 
 
 def _in_words(names):
@@ -87,7 +95,7 @@ def check_barrier_gradient(barrier_gradient):
     Raises:
         WrongAnswer: if one of the means is wrong.
     """
-    for case in ((0.3, 0.5, 1.2, 3.0), (1.0, 0.8, 0.9, 2.0)):
+    for case in ((1.0, 0.8, 0.9, 2.0), (0.3, 0.5, 1.2, 3.0)):
         _expect_barrier_gradient(barrier_gradient, *case)
     correct("What the path loses at the barrier is jump times density times speed.")
 
@@ -109,17 +117,26 @@ def _expect_barrier_gradient(barrier_gradient, mu, sigma, strike, barrier):
         what = f"the estimates for {symbol}"
         samples = _per_sample(what, samples, eps.shape)
         term = flux * speeds[name]
+        z = mu + sigma * eps
+        beyond = np.where(z > np.log(barrier), np.exp(z), 0.0) * (1.0 if name == "loc" else eps)
         mistakes = {
             "the boundary term is missing": -term,
             "the boundary term has the wrong sign: f falls at the barrier": -2.0 * term,
             "the jump is that of f, B - K, not B": term * strike / (barrier - strike),
-            "the density of z has a factor 1 / sigma": (sigma - 1.0) * term,
-            "the density belongs at log(barrier), for z is a logarithm": _flux_at(barrier, mu, sigma, strike)
-            * speeds[name]
-            - term,
+            "the slope is 0 beyond the barrier": beyond.mean(),
         }
-        if name == "scale":
-            mistakes["samples at c move with the speed (c - mu) / sigma when sigma moves"] = flux - term
+        if name == "loc":
+            at_barrier = _flux_at(barrier, mu, sigma, strike)
+            mistakes |= {
+                "the density of z has a factor 1 / sigma": (sigma - 1.0) * term,
+                "the density belongs at log(barrier), for z is a logarithm": at_barrier - term,
+                "the density is that of z, not that of exp(z)": (1.0 / barrier - 1.0) * term,
+            }
+        else:
+            mistakes |= {
+                "samples at c move with the speed (c - mu) / sigma when sigma moves": flux - term,
+                "the speed at c is (c - mu) / sigma, not c - mu": (sigma - 1.0) * term,
+            }
         _name_a_biased_mean(what, samples, truth, mistakes)
         expect_unbiased(what, samples, truth, "jump times density at log B times speed (1, or (log B - mu) / sigma)")
 
@@ -196,6 +213,8 @@ def _name_a_number(what, got, mistakes, right):
 def check_gamma_samples(gamma_samples):
     """Checks an estimator of the second derivative in mu of E max(z - 1, 0), z = mu + sigma eps.
 
+    One of the cases has a small sigma: there the bias of a smoothed second derivative shows.
+
     Args:
         gamma_samples: a function of eps (shape [num_samples]), mu and sigma (numbers) that returns one estimate a
             noise value, shape [num_samples].
@@ -204,7 +223,7 @@ def check_gamma_samples(gamma_samples):
         WrongAnswer: if the mean is wrong, or the estimates are constant.
     """
     eps = _normals(2)
-    for mu, sigma in ((0.5, 0.6), (1.4, 1.7)):
+    for mu, sigma in ((0.5, 0.6), (1.4, 1.7), (1.0, 0.05)):
         what = f"the estimates at mu = {mu}, sigma = {sigma}"
         samples = _per_sample(what, call("gamma_samples", gamma_samples, eps, mu, sigma), eps.shape)
         r = (mu - 1.0) / sigma
@@ -245,7 +264,7 @@ def check_tamed(tamed):
         WrongAnswer: if the mean is wrong, or the variance is infinite or enormous.
     """
     eps = _normals(3)
-    for a, mu in ((0.3, 0.5), (0.4, -0.3), (0.1, 1.0)):
+    for a, mu in ((0.3, 0.5), (0.4, -0.3), (0.1, 0.4)):
         what = f"the estimates at a = {a}, mu = {mu}"
         samples = _per_sample(what, call("tamed", tamed, eps, a, mu), eps.shape)
         d = 1.0 - 2.0 * a
@@ -253,13 +272,14 @@ def check_tamed(tamed):
         truth = 2.0 * a * mu / d * value
         z = mu + eps
         plain, score = 2.0 * a * z * np.exp(a * z**2), np.exp(a * z**2) * eps
-        if np.allclose(samples, plain) or np.allclose(samples, score):
+        if a >= 0.25 and (np.allclose(samples, plain) or np.allclose(samples, score)):
             raise WrongAnswer(
                 f"{what}: this is the plain estimator, whose variance is infinite for a >= 1/4. Hint: a wider law"
             )
         if np.ptp(samples) == 0.0:
             raise WrongAnswer(f"{what}: they are constant. Hint: an estimator is asked for, made from eps")
-        if np.abs(samples).max() <= np.abs(plain).max() and np.mean(np.isclose(samples, plain)) > 0.5:
+        unclipped = np.mean(np.isclose(samples, plain))
+        if a >= 0.25 and np.abs(samples).max() <= np.abs(plain).max() and unclipped > 0.5:
             raise WrongAnswer(
                 f"{what}: these are clipped. Hint: clipping removes what carries the mean; sample it instead"
             )
@@ -284,7 +304,8 @@ def _expect_light_tail(what, samples):
     if share > 0.05:
         raise WrongAnswer(
             f"{what}: one of {len(samples)} samples makes up {share:.0%} of the sum of squares: the variance is "
-            "infinite or enormous. Hint: the law that you draw from needs a variance above 1 / (2 (1 - 2 a))"
+            "infinite or enormous. Hint: the law that you draw from needs a variance clearly above "
+            "1 / (2 (1 - 2 a)), and a mean not far from mu / (1 - 2 a)"
         )
 
 
@@ -346,6 +367,9 @@ def _normals(seed):
 
 
 def _pair(what, got, expected):
+    """The two parts of a tuple, a list, or an array that was stacked from them."""
+    if isinstance(got, np.ndarray | tf.Tensor) and got.shape[:1] == (2,):
+        return tuple(got)
     if not isinstance(got, tuple | list) or len(got) != 2:
         raise WrongAnswer(f"{what}: expected a pair {expected}, got {type(got).__name__}. Hint: return both")
     return got

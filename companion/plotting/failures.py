@@ -10,7 +10,7 @@ from companion.plotting.figure import COLOURS, StaticFigure, new_axes
 __all__ = ["running_means", "verdicts"]
 
 _CYCLE = ("blue", "orange", "green", "purple", "amber", "sky")
-_FACES = {"right": "green", "wrong": "orange", "no variance": "amber", "refused": "grey"}
+_FACES = {"right": "green", "wrong": "orange", "infinite variance": "amber", "refused": "grey"}
 
 
 def running_means(counts, panels):
@@ -41,7 +41,7 @@ def verdicts(rows, columns):
     """A table of words, one colour a verdict.
 
     Args:
-        rows: a mapping of the names of rows to lists of verdicts: "right", "wrong", "no variance" or "refused".
+        rows: a mapping of the names of rows to lists of verdicts: "right", "wrong", "infinite variance" or "refused".
         columns: the names of the columns, shape [num_columns].
 
     Returns:
