@@ -51,24 +51,20 @@ def _other_half(values, score):
 
 def _measure_valued(params, n, dim, option, key):
     loc, scale, coupled = params["loc"], params["scale"], option != "independent"
-    keys = jax.random.split(key, 7)
-    right, other, square = (jax.random.rayleigh(k, 1.0, shape=[n, dim]) for k in keys[:3])
-    normal, plain, z = (jax.random.normal(k, [n, dim]) for k in keys[3:6])
-    z = loc + scale * z
-    sign_key, uniform_key = jax.random.split(keys[6])
-    maxwell = jax.random.rademacher(sign_key, [n, dim]) * jnp.sqrt(square**2 + normal**2)
-    plain = maxwell * jax.random.uniform(uniform_key, [n, dim]) if coupled else plain
-    left = right if coupled else other
+    keys = jax.random.split(key, 5)
+    right, left, length = (jax.random.rayleigh(k, 1.0, shape=[n, dim]) for k in keys[:3])
+    eps, other = (jax.random.normal(k, [n, dim]) for k in keys[3:])
+    z = loc + scale * eps
+    base = eps if coupled else other
+    maxwell = jnp.sign(base) * jnp.sqrt(base**2 + length**2)
 
-    def one_at_a_time(above, below):
-        def moved(mask):
-            return _squares(jnp.where(mask, above, z)) - _squares(jnp.where(mask, below, z))
+    def one_at_a_time(side):
+        return jax.vmap(lambda mask: _squares(jnp.where(mask, side, z)), out_axes=1)(jnp.eye(dim, dtype=bool))
 
-        return jax.vmap(moved, out_axes=1)(jnp.eye(dim, dtype=bool))
-
+    above, below = loc + scale * right, loc - scale * (right if coupled else left)
     return {
-        "loc": one_at_a_time(loc + scale * right, loc - scale * left) / (scale * math.sqrt(2.0 * math.pi)),
-        "scale": one_at_a_time(loc + scale * maxwell, loc + scale * plain) / scale,
+        "loc": (one_at_a_time(above) - one_at_a_time(below)) / (scale * math.sqrt(2.0 * math.pi)),
+        "scale": (one_at_a_time(loc + scale * maxwell) - _squares(z)[:, None]) / scale,
     }
 
 

@@ -77,29 +77,26 @@ def _other_half(values, score):
 
 def _measure_valued(loc, scale, n, dim, seeds, option):
     shape, coupled = [n, dim], option != "independent"
-    uniform = [tf.random.stateless_uniform(shape, s, minval=1e-7) for s in seeds[:3]]
-    normal = [tf.random.stateless_normal(shape, s) for s in seeds[3:]]
-    right = tf.sqrt(-2.0 * tf.math.log(uniform[0]))
-    other = tf.sqrt(-2.0 * tf.math.log(uniform[1]))
-    maxwell = tf.sign(uniform[2] - 0.5) * tf.sqrt(other**2 + normal[0] ** 2)
-    plain = maxwell * uniform[0] if coupled else normal[1]
-    z = loc + scale * normal[2]
-    left = right if coupled else other
+    right, left, length = (
+        tf.sqrt(-2.0 * tf.math.log(tf.random.stateless_uniform(shape, s, minval=1e-7))) for s in seeds[:3]
+    )
+    eps, other = (tf.random.stateless_normal(shape, s) for s in seeds[3:5])
+    z = loc + scale * eps
+    base = eps if coupled else other
+    maxwell = tf.sign(base) * tf.sqrt(base**2 + length**2)
+    above, below = loc + scale * right, loc - scale * (right if coupled else left)
     return [
-        _one_at_a_time(z, loc + scale * right, loc - scale * left) / (scale * math.sqrt(2.0 * math.pi)),
-        _one_at_a_time(z, loc + scale * maxwell, loc + scale * plain) / scale,
+        (_one_at_a_time(z, above) - _one_at_a_time(z, below)) / (scale * math.sqrt(2.0 * math.pi)),
+        (_one_at_a_time(z, loc + scale * maxwell) - squares(z)[:, None]) / scale,
     ]
 
 
-def _one_at_a_time(z, above, below):
-    """f with one coordinate from above less f with it from below: [n, dim]."""
+def _one_at_a_time(z, side):
+    """f with one coordinate from a side: [n, dim]."""
     if z.shape[1] == 1:
-        return (squares(above) - squares(below))[:, None]
-    columns = [
-        squares(tf.where(mask, above, z)) - squares(tf.where(mask, below, z))
-        for mask in tf.unstack(tf.eye(z.shape[1], dtype=tf.int32) > 0)
-    ]
-    return tf.stack(columns, axis=1)
+        return squares(side)[:, None]
+    masks = tf.unstack(tf.eye(z.shape[1], dtype=tf.int32) > 0)
+    return tf.stack([squares(tf.where(mask, side, z)) for mask in masks], axis=1)
 
 
 def _finite_difference(loc, scale, n, dim, seeds, option):

@@ -39,6 +39,12 @@ def count(argument, value, minimum=1):
     return int(value)
 
 
+def eager(argument):
+    """Refuses to go on inside a graph."""
+    if not tf.executing_eagerly():
+        raise RuntimeError(message(argument, "eager execution", "a call inside tf.function"))
+
+
 def function(argument, value):
     """Returns `value` if it can be called."""
     if not callable(value):
@@ -90,14 +96,17 @@ def float_tensor(argument, value, dtype=None):
     return finite(argument, tensor)
 
 
-def float_tensors(argument, values):
-    """Returns a non-empty mapping of names to numbers as a dict of float tensors of one width."""
+def float_tensors(argument, values, dtype=None):
+    """Returns a non-empty mapping of names to numbers as a dict of float tensors of one width.
+
+    Python numbers take the width of the others; if there is none, `dtype` (float32 if None).
+    """
     if not isinstance(values, Mapping) or not values:
         raise TypeError(message(argument, "a mapping of parameter names to tensors", describe(values)))
     if wrong := [name for name in values if not isinstance(name, str)]:
         raise TypeError(message(argument, "names that are strings", describe(wrong[0])))
     widths = {tf.as_dtype(v.dtype) for v in values.values() if hasattr(v, "dtype")}
-    dtype = widths.pop() if len(widths) == 1 else None
+    dtype = widths.pop() if len(widths) == 1 else dtype
     tensors = {name: float_tensor(f"{argument}[{name!r}]", v, dtype) for name, v in values.items()}
     if len({t.dtype for t in tensors.values()}) > 1:
         got = ", ".join(f"{name} {t.dtype.name}" for name, t in tensors.items())

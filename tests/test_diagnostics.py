@@ -257,3 +257,8 @@ def test_samples_needed_at_the_ends_of_the_floats():
     broken = GradientEstimate(tf.zeros([4]), {"loc": tf.constant([1.0, np.nan, 1.0, 1.0])})
     with pytest.raises(ValueError, match="estimate: expected finite gradients of loc"):
         samples_needed(broken, 0.1)
+
+
+def test_graphs_are_refused():
+    with pytest.raises(RuntimeError, match="compare: expected eager execution"):
+        tf.function(lambda: compare([pathwise], bowl, tfd.Normal, PARAMS, 10))()

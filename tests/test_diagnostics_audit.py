@@ -367,3 +367,8 @@ def test_bad_arguments_are_named(changed, error, message):
     arguments = {"f": square, "make_distribution": tfd.Normal, "params": NORMAL, "num_samples": 1000, "seed": 0}
     with pytest.raises(error, match=message):
         audit(**{**arguments, **changed})
+
+
+def test_graphs_are_refused():
+    with pytest.raises(RuntimeError, match="audit: expected eager execution"):
+        tf.function(lambda: audit(square, tfd.Normal, NORMAL))()

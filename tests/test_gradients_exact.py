@@ -181,8 +181,9 @@ def test_without_the_boundary_terms_it_would_be_the_score_functions_mistake():
 
 
 def test_float32_problems_have_float64_answers():
-    found = exact(tf.square, tfd.Normal, {"loc": 0.1, "scale": 2.0})  # 0.1 as a float32
+    found = exact(tf.square, tfd.Normal, {"loc": np.float32(0.1), "scale": 2.0})
     assert found["loc"] == pytest.approx(2 * float(np.float32(0.1)), rel=1e-14)
+    assert exact(tf.square, tfd.Normal, {"loc": 0.1, "scale": 2.0})["loc"] == pytest.approx(0.2, rel=1e-14)
     assert isinstance(found["loc"], np.float64)
 
 

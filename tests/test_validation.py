@@ -72,3 +72,9 @@ def test_a_distribution_outside_its_domain_is_refused_however_deep(make):
 def test_valid_distributions_are_returned_as_they_are():
     d = tfd.Normal(0.0, 1.0)
     assert _validation.distribution("d", d) is d
+
+
+def test_eager_execution_can_be_asked_for():
+    _validation.eager("here")
+    with pytest.raises(RuntimeError, match=r"here: expected eager execution; got a call inside tf\.function"):
+        tf.function(lambda: _validation.eager("here"))()

@@ -56,6 +56,7 @@ def audit(f, make_distribution, params, num_samples=50_000, seed=None):
     Raises:
         TypeError: as for `companion.gradients.pathwise`.
         ValueError: as for `companion.gradients.pathwise`, for what it would not let pass anyway.
+        RuntimeError: inside `tf.function`.
 
     Reference:
         Glasserman (2003), section 7.2 for the conditions; Hill (1975) for the tails. Chapter: When the trick fails.
@@ -69,6 +70,7 @@ def audit(f, make_distribution, params, num_samples=50_000, seed=None):
         >>> audit(step, tfd.Normal, {"loc": 1.0, "scale": 2.0}, seed=0).kinds
         ('zero_gradient', 'discontinuous')
     """
+    _validation.eager("audit")
     _validation.count("num_samples", num_samples, minimum=1000)
     evidence = Evidence(f, make_distribution, params, num_samples, seed)
     findings = list(symptoms.ignored_parameters(evidence))

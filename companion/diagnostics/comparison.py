@@ -37,6 +37,7 @@ def compare(estimators, f, make_distribution, params, num_samples, seed=None):
     Raises:
         TypeError: as for the estimators, or if `estimators` is not such a mapping or list.
         ValueError: as for the estimators.
+        RuntimeError: inside `tf.function`.
 
     Reference:
         Mohamed, Rosca, Figurnov and Mnih (2020), section 3 for the criteria; Glynn and Whitt (1992) for variance times
@@ -50,6 +51,7 @@ def compare(estimators, f, make_distribution, params, num_samples, seed=None):
         >>> bool(score_function > 5 * pathwise)
         True
     """
+    _validation.eager("compare")
     table = _named(estimators)
     _validation.count("num_samples", num_samples, minimum=2)
     try:

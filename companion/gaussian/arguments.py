@@ -11,8 +11,7 @@ __all__ = ["checked", "over_batch", "slopes", "values"]
 def checked(f, loc, scale):
     """The function, and loc and scale as float64 arrays of one shape."""
     _validation.function("f", f)
-    if not tf.executing_eagerly():
-        raise RuntimeError(_validation.message("companion.gaussian", "eager execution", "a call inside tf.function"))
+    _validation.eager("companion.gaussian")
     arrays = []
     for name, x in (("loc", loc), ("scale", scale)):
         x = x if hasattr(x, "dtype") else np.asarray(x, dtype=float)

@@ -67,9 +67,9 @@ def exact(f, make_distribution, params):
         >>> exact(step, tfd.Normal, {"loc": 0.0, "scale": 1.0})["loc"].round(6)
         np.float64(0.398942)
     """
-    if not tf.executing_eagerly():
-        raise RuntimeError(_validation.message("exact", "eager execution", "a call inside tf.function"))
-    params = {name: tf.cast(p, tf.float64) for name, p in _validation.float_tensors("params", params).items()}
+    _validation.eager("exact")
+    tensors = _validation.float_tensors("params", params, tf.float64)
+    params = {name: tf.cast(p, tf.float64) for name, p in tensors.items()}
     widened = _widened(_validation.function("f", f))
     problem = Problem(widened, make_distribution, params, num_samples=_PILOT, seed=0)
     gradient = enumerate_gradient(problem) if is_discrete(problem.distribution) else _integrate_gradient(problem)
