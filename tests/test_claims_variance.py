@@ -15,7 +15,8 @@ from calibration import agree, quantile, variance_agrees
 from scipy import integrate, special, stats
 from tensorflow_probability import distributions as tfd
 
-from companion import diagnostics, gaussian, gradients, reparameterize
+from companion import datasets, diagnostics, gaussian, gradients, reparameterize
+from companion.logistic_regression import BayesianLogisticRegression, fit
 
 NUM_SAMPLES = 40_000
 POINTS = [(1.0, 1.0, 1.3), (0.4, 0.7, 2.0), (-1.2, 1.5, 0.6)]  # mu, sigma, k
@@ -232,7 +233,45 @@ def test_maxwell_times_uniform_is_normal():
     assert stats.kstest(maxwell / np.sqrt(3), stats.norm.cdf).pvalue < 1e-6  # variance 1 is not enough
 
 
+@pytest.mark.verifies("lem-maxwell-times-uniform")
+class TestMaxwellAroundANormalNumber:
+    @staticmethod
+    def is_the_pair(maxwell, eps):
+        """Whether eps / M is uniform on (0, 1) and independent of M, which has Maxwell's law: 3 tests at 1e-6."""
+        share = eps / maxwell
+        uniform_share = stats.kstest(share, stats.uniform.cdf).pvalue > 1e-6
+        law = stats.kstest(maxwell, lambda m: stats.norm.cdf(m) - m * stats.norm.pdf(m)).pvalue > 1e-6
+        cells, _, _ = np.histogram2d(
+            share, maxwell, bins=[np.quantile(x, np.linspace(0, 1, 7)) for x in (share, maxwell)]
+        )
+        return uniform_share and law and stats.chi2_contingency(cells).pvalue > 1e-6
+
+    def test_it_is_maxwell_with_a_uniform_share(self):
+        eps, w = normal(seed=40), rayleigh(uniform(seed=41))
+        assert self.is_the_pair(np.sign(eps) * np.sqrt(eps**2 + w**2), eps)
+        assert not self.is_the_pair(np.sqrt(eps**2 + w**2), eps)  # without the sign
+        assert not self.is_the_pair(np.sign(eps) * np.sqrt(eps**2 + w**2 / 2), eps)
+        assert not self.is_the_pair(np.sign(eps) * np.sqrt(eps**2 + normal(2, seed=42)[:, 0] ** 2), eps)
+
+    def test_the_joint_densities_agree(self):
+        x, m = 0.4, 1.7
+        in_m = difference(lambda top: 1 - np.exp(-(top**2 - x**2) / 2), m)  # of M, given eps = x
+        assert stats.norm.pdf(x) * in_m == pytest.approx(m * stats.norm.pdf(m), rel=1e-8)
+
+
 THREE = {"loc": np.array([0.3, -0.5, 1.0]), "log_scale": np.log([0.5, 1.0, 0.7])}
+
+
+def evaluations(make, params, **options):
+    """How often measure_valued evaluates f a sample."""
+    seen = []
+
+    def f(z):
+        seen.append(z.shape[0])
+        return tf.reduce_sum(z, axis=-1)
+
+    gradients.measure_valued(f, make, params, 10, seed=7, **options)
+    return sum(seen) / 10
 
 
 @pytest.mark.verifies("prop-one-coordinate-at-a-time")
@@ -253,14 +292,26 @@ class TestOneCoordinateAtATime:
             assert not agree(1.2 * np.asarray(weak[name]) - np.asarray(path[name]), 0.0)
 
     def test_it_evaluates_f_as_often_as_said(self):
-        seen = []
+        assert evaluations(self.make, THREE) == 1 + 3 * 3
+        assert evaluations(self.make, THREE, coupled=False) == 1 + 3 * 3
 
-        def f(z):
-            seen.append(z.shape[0])
-            return tf.reduce_sum(z, axis=-1)
-
-        gradients.measure_valued(f, self.make, THREE, 10, seed=7)
-        assert sum(seen) == 10 * (1 + 2 * 3 * 2)
+    @pytest.mark.parametrize("coupled", MEASURE.values(), ids=MEASURE)
+    def test_a_side_that_is_the_law_itself_costs_nothing(self, coupled):
+        fixed = tf.constant([0.3, -0.5, 1.0], tf.float64)
+        three = np.array([0.5, 1.0, 0.7])
+        counts = {
+            "scales alone": (lambda scale: tfd.MultivariateNormalDiag(fixed, scale), "scale", 1 + 3),
+            "means alone": (lambda loc: tfd.MultivariateNormalDiag(loc, fixed**2), "loc", 1 + 2 * 3),
+            "Poisson": (lambda rate: tfd.Independent(tfd.Poisson(rate), 1), "rate", 1 + 3),
+            "Exponential": (lambda rate: tfd.Independent(tfd.Exponential(rate), 1), "rate", 1 + 3),
+            "Bernoulli": (
+                lambda probs: tfd.Independent(tfd.Bernoulli(probs=0.5 * probs, dtype=tf.float64), 1),
+                "probs",
+                1 + 2 * 3,
+            ),
+        }
+        for label, (make, name, expected) in counts.items():
+            assert evaluations(make, {name: three}, coupled=coupled) == expected, label
 
 
 # Exact variances ----------------------------------------------------------------------------------------------
@@ -345,14 +396,22 @@ class TestCosine:
             assert table["coupled"] == pytest.approx((s / (np.pi * sigma**2), 1 / sigma**2), rel=1e-3)
             assert table["independent"] == pytest.approx((1 / (2 * np.pi * sigma**2), 1 / sigma**2), rel=1e-3)
 
-    def test_coupling_helps_for_the_scale_and_hurts_for_the_mean_where_the_page_says(self):
+    def test_coupling_hurts_for_the_mean_where_the_page_says(self):
         roots = (1.1194, 2.4083, 3.9146)
         for k in np.linspace(0.1, 5.0, 99):
             table = cosine_table(1.0, 1.0, k)
-            assert table["coupled"][1] <= table["independent"][1] * (1 + 1e-9)
             hurts = roots[0] < k < roots[1] or k > roots[2]
             if min(abs(k - r) for r in roots) > 1e-3:
                 assert (table["coupled"][0] > table["independent"][0]) == hurts
+
+    def test_coupling_helps_for_the_scale_by_the_amount_that_the_page_says(self):
+        for mu, sigma, k in [*POINTS, (1.0, 1.0, 4.5), (0.0, 0.3, 0.2)]:
+            table, t, s = cosine_table(mu, sigma, k), k * sigma, np.sin(k * mu) ** 2
+            gain = (1 - s) * np.exp(-(t**2)) * (np.exp(-(t**2)) - 1 + t**2) + s * (
+                np.exp(-(t**2) / 2) - np.exp(-2 * t**2)
+            )
+            assert table["independent"][1] - table["coupled"][1] == pytest.approx(2 / sigma**2 * gain, abs=1e-12)
+            assert gain >= 0
 
 
 def bell_table(mu, sigma, k):
@@ -404,6 +463,14 @@ class TestBell:
         brute = measured(bell(k), mu, sigma)["coupled"]
         assert brute == pytest.approx(tuple(bell_table(mu, sigma, k)[1]["measure_valued"]), rel=1e-6)
 
+    def test_coupling_helps_for_the_scale_at_one_and_one(self):
+        for k in np.geomspace(0.1, 10.0, 25):
+            coupled, independent = (
+                gaussian.gradient_variance(lambda z, k=k: tf.exp(-k * z**2), 1.0, 1.0, "measure_valued", coupled=c)
+                for c in MEASURE.values()
+            )
+            assert coupled["scale"] < independent["scale"]
+
 
 @pytest.mark.verifies("claim-measure-valued-wins")
 class TestWhereItWins:
@@ -435,12 +502,28 @@ class TestWhereItWins:
                 if abs(k - crossing["path"][i]) > 1e-4:
                     assert (path[i] < score[i]) == (k < crossing["path"][i])
 
-    def test_the_best_baseline_beats_it_for_the_scale_of_a_wave(self):
-        def f(z):
-            return tf.cos(2.6 * z)
+    def test_the_wave_and_the_score_function_for_every_mean_and_scale(self):
+        for mu, sigma, k in [*POINTS, (1.0, 1.0, 4.5), (0.0, 0.3, 0.2)]:
+            t, c = k * sigma, np.cos(2 * k * mu)
+            e, s, g = np.exp(-2 * t**2) * c, np.sin(k * mu) ** 2, k * t * np.exp(-(t**2) / 2) * np.cos(k * mu)
+            score = (2 + (16 * t**4 - 16 * t**2 + 2) * e) / (2 * sigma**2) - g**2
+            gain = ((8 * t**4 - 6 * t**2 + 2) * e + 2 * s * np.exp(-(t**2) / 2)) / sigma**2
+            assert score - cosine_table(mu, sigma, k)["coupled"][1] == pytest.approx(gain, abs=1e-12)
+        t = np.linspace(1e-3, 8.0, 4001)
+        p = 8 * t**4 - 6 * t**2 + 2
+        assert np.all(p > 0)
+        assert np.all(p <= 2 * np.exp(1.5 * t**2))
+        assert not np.all(p <= 1.9 * np.exp(1.5 * t**2))
 
-        best = gaussian.gradient_variance(f, 1.0, 1.0, "score_function", baseline="optimal")["scale"]
-        assert best < cosine_table(1.0, 1.0, 2.6)["coupled"][1]
+    @pytest.mark.parametrize(("family", "low", "high"), [("wave", 2.29, 4.14), ("bell", 1.42, np.inf)])
+    def test_the_best_baseline_beats_it_for_the_scale_where_the_page_says(self, family, low, high):
+        f = {"wave": lambda z, k: tf.cos(k * z), "bell": lambda z, k: tf.exp(-k * z**2)}[family]
+        turns = [turn + h for turn in (low, high) if turn < np.inf for h in (-0.01, 0.01)]
+        for k in [*np.arange(0.5, 5.1, 0.25), *turns]:
+            at = partial(gaussian.gradient_variance, partial(f, k=k), 1.0, 1.0)
+            best, weak = at("score_function", baseline="optimal"), at("measure_valued")
+            assert best["loc"] > weak["loc"]
+            assert (best["scale"] < weak["scale"]) == (low < k < high)
 
 
 # One idea -----------------------------------------------------------------------------------------------------
@@ -625,7 +708,7 @@ class TestManyDimensions:
         return {
             "score": (gradients.score_function, dim**2 / (2 * self.sigma**2) + 2 * dim + 8, 1),
             "baseline": (partial(gradients.score_function, baseline=dim / 2), 2 * dim + 8, 1),
-            "measure-valued": (gradients.measure_valued, 1, 1 + 2 * dim),
+            "measure-valued": (gradients.measure_valued, 1, 1 + dim),
             "differences": (gradients.finite_difference, 1, 1 + 2 * dim),
             "pathwise": (gradients.pathwise, 1, 1),
         }
@@ -659,3 +742,97 @@ def test_samples_needed_is_the_variance_over_the_squared_error():
     needed = diagnostics.samples_needed(estimate, 0.1)
     assert needed["loc"] == pytest.approx(4 / 0.16, rel=0.1)
     assert needed["scale"] == pytest.approx(24 / 0.04, rel=0.1)
+
+
+# Beside the statements ----------------------------------------------------------------------------------------
+
+
+def test_the_symmetry_of_f_is_seen_at_the_scale_sigma():
+    """For z^2 + 3z at 0 the odd part decides for small sigma, the even one for large; 4 sigma^2 = 9 Var W between."""
+    turn = np.sqrt(9 * (2 - np.pi / 2) / 4)
+    for sigma in (0.5 * turn, 0.99 * turn, 1.01 * turn, 3 * turn):
+        coupled, independent = (
+            gaussian.gradient_variance(lambda z: z**2 + 3 * z, 0.0, sigma, "measure_valued", coupled=c)["loc"]
+            for c in MEASURE.values()
+        )
+        assert (coupled < independent) == (sigma > turn)
+
+
+def test_measured_leave_one_out_seems_better_than_the_best_baseline_and_is_not():
+    exact = {
+        label: gaussian.gradient_variance(square(3.0), 1.0, 1.0, "score_function", **chosen)
+        for label, chosen in {
+            "loo": {"baseline": "leave_one_out", "num_samples": 20_000},
+            "best": {"baseline": "optimal"},
+        }.items()
+    }
+    assert (exact["best"]["loc"], exact["best"]["scale"]) == pytest.approx((38.0, 184.0))
+    assert (exact["loo"]["loc"], exact["loo"]["scale"]) == pytest.approx((42.0, 216.0), rel=1e-4)
+
+
+def test_the_weight_of_the_path_in_a_mixture_can_be_above_one_and_never_negative():
+    eps_law = {"density": stats.norm.pdf, "low": -12.0, "high": 12.0}
+
+    def mean(h):
+        return under(f=h, **eps_law)
+
+    def moments(f, slope):  # of path and score for the mean, at mu = sigma = 1
+        g = mean(lambda e: slope(1 + e))
+        return [
+            mean(h) - g**2
+            for h in (
+                lambda e: slope(1 + e) ** 2,
+                lambda e: (f(1 + e) * e) ** 2,
+                lambda e: slope(1 + e) * f(1 + e) * e,
+            )
+        ]
+
+    path, score, covariance = moments(square(3.0), lambda z: 2 * (z - 3))
+    assert (path, score, covariance) == pytest.approx((4, 87, 14))
+    weight = (score - covariance) / (path + score - 2 * covariance)
+    assert weight == pytest.approx(73 / 63)
+    mixed = weight**2 * path + (1 - weight) ** 2 * score + 2 * weight * (1 - weight) * covariance
+    assert mixed == pytest.approx(2.41, abs=0.005)
+    for f, slope in [(np.cos, lambda z: -np.sin(z)), (np.exp, np.exp), (square(3.0), lambda z: 2 * (z - 3))]:
+        _, score, covariance = moments(f, slope)
+        exact = -mean(lambda e, f=f: f(1 + e) ** 2 * (e**2 + 1)) / 2
+        assert covariance - score == pytest.approx(exact, rel=1e-7)
+
+
+# The case study -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def regression():
+    data = datasets.breast_cancer()
+    return BayesianLogisticRegression(data.x, data.y)
+
+
+def mean_field(loc, log_scale):
+    return tfd.MultivariateNormalDiag(loc, tf.exp(log_scale))
+
+
+def test_a_step_of_the_case_study_takes_94_evaluations(regression):
+    params = {"loc": np.zeros(31), "log_scale": np.zeros(31)}
+    seen = []
+
+    def f(w):
+        seen.append(w.shape[0])
+        return regression.log_likelihood(w, tf.range(32))
+
+    gradients.measure_valued(f, mean_field, params, 5, seed=1)
+    assert sum(seen) == 5 * 94
+
+
+@pytest.mark.parametrize(
+    ("baseline", "seed", "survives"),
+    [(None, 0, False), ("leave_one_out", 2, False), ("leave_one_out", 0, True)],
+    ids=["plain", "leave one out", "leave one out, the seed that survives"],
+)
+def test_with_five_samples_the_score_function_diverges_nearly_always(regression, baseline, seed, survives):
+    trace = fit(regression, partial(gradients.score_function, baseline=baseline), 5, seed=seed)
+    assert trace.diverged != survives
+    if survives:
+        assert regression.optimum().elbo - trace.elbo[-1] == pytest.approx(3.0, abs=1.0)
+    else:
+        assert trace.diverged_at < 20

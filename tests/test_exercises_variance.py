@@ -41,6 +41,7 @@ class TestExponentialGradient:
             (lambda f, rate, u, v: -exponential(f, rate, u, v), "the sign is wrong"),
             (lambda f, rate, u, v: rate * exponential(f, rate, u, v), "1 / rate is missing"),
             (lambda f, rate, u, v: exponential(f, rate, u, v) / rate, "1 / rate, once"),
+            (lambda f, rate, u, v: rate**2 * exponential(f, rate, u, v), "divide by rate, do not"),
             (lambda f, rate, u, v: (f(-np.log(u) / rate) - f(-np.log(v) / rate)) / rate, "waits for two events"),
             (by_score, "score function"),
             (uncoupled, "do not share their first"),
@@ -73,6 +74,7 @@ class TestCubicCrossovers:
             (right[::-1], "swapped"),
             (right**2, "mu squared"),
             (-right, "about .mu."),
+            (-right[::-1], "about .mu."),
             ((right[0], 3.903542), "independent version"),
             ((0.0, right[1]), "low: not yet"),
             ((right[0], right[1] * 1.001), "high: not yet"),
@@ -110,6 +112,7 @@ class TestLeaveOneOut:
             (lambda v, s: (v - (v.sum() - v)) * s, "summed"),
             (lambda v, s: (v - (v.sum() - v) / len(v)) * s, "n - 1 others|the sample itself"),
             (lambda v, s: -others_mean(v, s), "the sign"),
+            (lambda v, s: (len(v) - 1) / len(v) * (v - v.mean()) * s, "not its inverse"),
             (lambda v, s: v * s, "no baseline"),
             (lambda v, s: others_mean(v, s) / len(v), "do not divide by n"),
             (lambda v, s: others_mean(v, s).mean(), "not their mean"),
@@ -129,6 +132,16 @@ def best(variances, costs, budget):
     return min(counts, key=lambda name: variances[name] / counts[name], default=None)
 
 
+def among(key, strictly=False):
+    """Answers with the least key of (variance, cost, budget) among those that cost less than the budget, or as much."""
+
+    def chosen(variances, costs, budget):
+        names = [n for n in costs if costs[n] < budget or (costs[n] == budget and not strictly)]
+        return min(names, key=lambda n: key(variances[n], costs[n], budget), default=None)
+
+    return chosen
+
+
 class TestBestEstimator:
     def test_right(self, capsys):
         check.check_best_estimator(best)
@@ -142,6 +155,10 @@ class TestBestEstimator:
             (lambda v, c, b: min(v, key=lambda n: v[n] * c[n]), "small and whole|costs more than the budget"),
             (lambda v, c, b: min(v, key=lambda n: v[n] / max(b / c[n], 1e-9)), "small and whole|costs more"),
             (lambda v, c, b: min(v, key=lambda n: v[n] / max(b // c[n], 1)), "costs more than the budget"),
+            (among(lambda v, c, b: v * c), "small and whole"),
+            (among(lambda v, c, b: v / round(b / c)), "small and whole"),
+            (among(lambda v, c, b: v / np.ceil(b / c)), "small and whole"),
+            (among(lambda v, c, b: v / (b // c), strictly=True), "budget of 10"),
             (lambda v, c, b: max(v, key=lambda n: v[n] * c[n]), "cheapest"),
             (lambda v, c, b: "nobody", "variance / "),
             (lambda v, c, b: None, "can pay"),
@@ -219,6 +236,8 @@ class TestMixture:
             ((weight, least + square), "second moment"),
             ((weight, np.sqrt(least)), "standard deviation"),
             ((weight, path * weight**2 + score * (1 - weight) ** 2), "covariance of the two is missing"),
+            ((weight, least - weight * (1 - weight) * covariance), "counts twice"),
+            ((weight, least + 2 * weight * (1 - weight) * square), "not yet the covariance"),
             ((check._best_weight(path, score, covariance + square), least), "not yet the covariance"),
             ((check._best_weight(*check._mixture_moments("scale")[:3]), least), "for sigma"),
             ((0.5, least), "weight: not yet"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.patches import FancyBboxPatch
 
 from companion.plotting import StaticFigure, estimators
 
@@ -90,8 +91,23 @@ def test_every_answer_of_the_guide_can_be_reached_and_no_question_is_a_dead_end(
         if start in reached:
             reached.add(end)
     assert reached == set(estimators._NODES)
-    for name, (_, _, answer) in estimators._NODES.items():
+    for name, (*_, answer) in estimators._NODES.items():
         assert starts.count(name) == (0 if answer else 2)
+
+
+def test_every_text_of_the_guide_fits_its_box_and_can_be_read_on_a_page():
+    figure = estimators.decision_guide().figure
+    figure.canvas.draw()
+    axis = figure.axes[0]
+    boxes = [patch for patch in axis.patches if isinstance(patch, FancyBboxPatch)]
+    texts = [text for text in axis.texts if text.get_text() not in ("yes", "no")]
+    assert len(boxes) == len(texts)
+    for box, text in zip(boxes, texts, strict=True):
+        outer, inner = box.get_window_extent(), text.get_window_extent()
+        assert outer.x0 < inner.x0 < inner.x1 < outer.x1, text.get_text()
+        assert outer.y0 < inner.y0 < inner.y1 < outer.y1, text.get_text()
+        # 700 pixels wide, the letters are those of 12 pixels at least
+        assert text.get_fontsize() / 72 * 700 / figure.get_size_inches()[0] >= 12
 
 
 @pytest.mark.parametrize("figure", [variances(), estimators.decision_guide()], ids=["variances", "guide"])

@@ -69,6 +69,7 @@ def _exponential_hint(got, exact, rate):
         -exact: "the sign is wrong: a higher rate means shorter waits",
         exact * rate: "the constant 1 / rate is missing",
         exact / rate: "the constant is 1 / rate, once",
+        exact * rate**2: "divide by rate, do not multiply",
         0.0: "the two sides have one law; the negative side waits for two events",
     }
     error = got.std(ddof=1) / np.sqrt(len(got))
@@ -126,7 +127,7 @@ def check_cubic_crossovers(low, high):
     for name, x, exact, square in zip(("low", "high"), got, right, squares, strict=True):
         if np.isclose(x, exact, rtol=2e-4):
             continue
-        reasons = {square: "this is mu squared", -exact: "the question is about |mu|"}
+        reasons = {square: "this is mu squared"} | dict.fromkeys(-right, "the question is about |mu|")
         reasons |= dict.fromkeys(_cubic_crossings(coupled=False), "this is for the independent version")
         reason = next((why for value, why in reasons.items() if np.isclose(x, value, rtol=2e-4)), hint)
         raise WrongAnswer(f"{name}: not yet, got {x:.5g}. Hint: {reason}")
@@ -189,6 +190,7 @@ def check_leave_one_out(leave_one_out):
                 "one other sample is unbiased, but the mean of all others is asked",
             ),
             (-right, "the sign is wrong: the sample's own value less the baseline"),
+            ((n - 1) / n * (values - values.mean()) * scores, "the factor is n / (n - 1), not its inverse"),
             (values * scores, "there is no baseline in it"),
             (right / n, "one estimate a sample: do not divide by n"),
             (right / scores, "multiply by the score"),
@@ -225,6 +227,9 @@ def check_best_estimator(best_estimator):
         ({"path": 4.0, "score": 9.0}, {"path": 10.0, "score": 1.0}, 100.0),
         ({"a": 10.0, "b": 6.0}, {"a": 3.0, "b": 4.0}, 11.0),
         ({"a": 6.0, "b": 10.0}, {"a": 6.0, "b": 3.0}, 11.0),
+        # a has 2 samples; the least product is b's, and nearly 2 samples of b are one
+        ({"a": 10.0, "b": 6.0, "c": 5.9, "d": 40.0}, {"a": 3.0, "b": 4.0, "c": 7.0, "d": 1.0}, 7.0),
+        ({"a": 1.0, "b": 9.0}, {"a": 10.0, "b": 4.0}, 10.0),  # a takes the whole budget
         ({"good": 1.0, "cheap": 50.0}, {"good": 20.0, "cheap": 3.0}, 10.0),
         ({"a": 1.0, "b": 2.0}, {"a": 5.0, "b": 4.0}, 3.0),
     ]
@@ -358,6 +363,8 @@ def check_mixture(weight, variance):
         least + square: "this is a second moment; subtract the squared gradient",
         np.sqrt(least): "this is the standard deviation",
         path * right**2 + score * (1 - right) ** 2: "the covariance of the two is missing",
+        least - right * (1 - right) * covariance: "the covariance counts twice",
+        least + 2 * right * (1 - right) * square: "E[g_path g_score] is not yet the covariance",
         path: "this is the variance of the path alone",
         score: "this is the variance of the score function alone",
     }

@@ -1,7 +1,7 @@
 """Stochastic gradient ascent on the ELBO, with any estimator, and the trace that it leaves."""
 
 import sys
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import keras
@@ -94,7 +94,7 @@ def fit(
         ValueError: if a number is out of its domain.
 
     Reference:
-        Mohamed, Rosca, Figurnov and Mnih (2020), section 9. Chapter: Which estimator?
+        Mohamed, Rosca, Figurnov and Mnih (2020), the case study. Chapter: Which estimator?
 
     Example:
         >>> from companion.gradients import pathwise
@@ -113,7 +113,7 @@ def fit(
     order_seed, noise_seed, evaluation_seed = seeds.split(seed, 3)
     batches = _batches(model.num_examples, batch_size, num_steps, order_seed)
     noise_seeds = tf.random.experimental.stateless_split(noise_seed, num_steps)
-    ascend = _ascent(model, estimator, num_samples, batches, noise_seeds, rates)
+    ascend = partial(_ascent(model, estimator, num_samples), (batches, noise_seeds, rates))
 
     t, loc, log_scale = 0, tf.zeros([model.num_weights]), tf.zeros([model.num_weights])
     records = [_record(model, t, loc, log_scale)]
@@ -131,32 +131,38 @@ def fit(
     return Trace(steps, elbos, locs, scales, *sampled, None if sound else t)
 
 
-def _ascent(model, estimator, num_samples, batches, noise_seeds, rates):
-    """A compiled function from (t, stop, loc, log_scale) to (t, loc, log_scale, whether they are sound)."""
+@lru_cache(maxsize=16)
+def _ascent(model, estimator, num_samples):
+    """A compiled function from (plan, t, stop, loc, log_scale) to (t, loc, log_scale, whether they are sound).
+
+    The plan holds the batches, seeds and rates of all steps. Runs that differ in these alone share one compilation.
+    """
     limit = -_EXPLODED * model.elbo(np.zeros(model.num_weights), np.ones(model.num_weights))
     limit = tf.cast(limit, tf.float32)
 
     def sound(loc, log_scale):
         return model._kl_divergence(loc, tf.exp(log_scale)) <= limit  # false for NaN, too
 
-    def step(t, loc, log_scale):
+    def step(plan, t, loc, log_scale):
+        batch, seed, rate = (of_step[t] for of_step in plan)
         params = {"loc": loc, "log_scale": log_scale}
-        f = partial(model.log_likelihood, rows=batches[t])
-        estimate = estimator(f, _mean_field, params, num_samples, noise_seeds[t])
+        f = partial(model.log_likelihood, rows=batch)
+        estimate = estimator(f, _mean_field, params, num_samples, seed)
         if not isinstance(estimate, GradientEstimate):
             raise TypeError(_validation.message("estimator", "one that returns a GradientEstimate", repr(estimate)))
         with tf.GradientTape() as tape:
             tape.watch(params)
             kl = model._kl_divergence(loc, tf.exp(log_scale))
         likelihood, kl = estimate.mean, tape.gradient(kl, params)
-        return t + 1, *(p + rates[t] * (likelihood[name] - kl[name]) for name, p in params.items())
+        return t + 1, *(p + rate * (likelihood[name] - kl[name]) for name, p in params.items())
 
     return compiled(partial(_ascend, step, sound))
 
 
-def _ascend(step, sound, t, stop, loc, log_scale):
+def _ascend(step, sound, plan, t, stop, loc, log_scale):
     """Steps from t to stop, or until the state is no longer sound; whether it is, comes last."""
-    t, loc, log_scale = tf.while_loop(lambda t, *state: (t < stop) & sound(*state), step, (t, loc, log_scale))
+    ahead = partial(step, plan)
+    t, loc, log_scale = tf.while_loop(lambda t, *state: (t < stop) & sound(*state), ahead, (t, loc, log_scale))
     return t, loc, log_scale, sound(loc, log_scale)
 
 

@@ -53,7 +53,7 @@ class BayesianLogisticRegression:
         ValueError: if a number is not finite, a shape is wrong, or a label is neither 0 nor 1.
 
     Reference:
-        Mohamed, Rosca, Figurnov and Mnih (2020), section 9. Chapter: Which estimator?
+        Mohamed, Rosca, Figurnov and Mnih (2020), the case study. Chapter: Which estimator?
 
     Example:
         >>> model = BayesianLogisticRegression([[-1.0], [0.5], [2.0]], [0, 1, 1])

@@ -139,22 +139,25 @@ def learning_curves(traces, optimum, lowest):
     return StaticFigure(figure)
 
 
-# Questions and answers of the guide: centre, text, whether it is an answer
+# Columns of the guide: centre and half the width, in inches
+_COLUMNS = ((1.38, 1.28), (4.18, 0.98), (6.44, 0.86))
+# Questions and answers: column, height in inches, text, whether it is an answer
 _NODES = {
-    "finite": ((1.9, 6.0), "Few values of z,\nall can be visited?", False),
+    "finite": (0, 5.9, "Few values of z,\nall can be visited?", False),
     "path": (
-        (1.9, 4.4),
-        "A path z = g(ε, θ), and f(g(ε, ·))\nis the integral of a derivative\nyou can get (no jumps)?",
+        0,
+        4.4,
+        "A path z = g(ε, θ), and\nf(g(ε, ·)) is the integral\nof a derivative you can\nget (no jumps)?",
         False,
     ),
-    "support": ((1.9, 2.6), "Is q differentiable in θ,\nwith a support that stays?", False),
-    "few": ((1.9, 0.9), "A weak derivative is known, and\n1 + 2DP evaluations\nare affordable?", False),
-    "moving": ((6.6, 2.6), "A weak derivative\nis known?", False),
-    "sum": ((6.6, 6.0), "Sum exactly:\nno variance", True),
-    "pathwise": ((6.6, 4.4), "Pathwise. If f' is large beside f/σ,\nlet a pilot run decide", True),
-    "difference": ((10.6, 2.6), "Finite differences,\ncommon random numbers:\nbiased by the step", True),
-    "measure": ((6.6, 0.9), "Measure-valued, coupled\nif a pilot run says so", True),
-    "score": ((1.9, -0.7), "Score function,\nleave-one-out baseline", True),
+    "support": (0, 2.9, "Is q differentiable in θ,\nwith a support that stays?", False),
+    "few": (0, 1.4, "A weak derivative is known,\nand about 2DP evaluations\nare affordable?", False),
+    "moving": (1, 2.9, "A weak derivative\nis known?", False),
+    "sum": (1, 5.9, "Sum exactly:\nno variance", True),
+    "pathwise": (1, 4.4, "Pathwise. If f' is\nlarge beside f/σ,\nlet a pilot run decide", True),
+    "difference": (2, 2.9, "Finite differences,\ncommon random\nnumbers: biased\nby the step", True),
+    "measure": (1, 1.4, "Measure-valued,\ncoupled if a pilot\nrun says so", True),
+    "score": (0, 0.1, "Score function,\nleave-one-out baseline", True),
 }
 _EDGES = (
     ("finite", "sum", "yes"),
@@ -168,7 +171,8 @@ _EDGES = (
     ("few", "measure", "yes"),
     ("few", "score", "no"),
 )
-_HALF_WIDTH, _HALF_HEIGHT = 1.72, 0.52
+_WIDTH, _BOTTOM, _TOP = 7.4, -0.3, 6.3  # of the guide, in inches
+_PAD = 0.05
 
 
 def decision_guide():
@@ -181,30 +185,40 @@ def decision_guide():
         >>> decision_guide()
         StaticFigure(Which estimator?)
     """
-    figure, axis = new_axes(width=8.6, height=5.6)
+    figure, axis = new_axes(width=_WIDTH, height=_TOP - _BOTTOM + 0.3)
     axis.set_title("Which estimator?")
-    axis.set(xlim=(0.0, 12.5), ylim=(-1.4, 6.7))
+    axis.set(xlim=(0.0, _WIDTH), ylim=(_BOTTOM, _TOP))
     axis.set_axis_off()
-    for (x, y), text, answer in _NODES.values():
+    boxes = {name: _box(*node[:3]) for name, node in _NODES.items()}
+    for name, (_, _, text, answer) in _NODES.items():
         edge, face = (COLOURS["green"], "#DDF1EA") if answer else (COLOURS["blue"], "#FFFFFF")
-        shape = "round,pad=0.05,rounding_size=0.3" if answer else "square,pad=0.05"
-        corner = (x - _HALF_WIDTH, y - _HALF_HEIGHT)
-        box = FancyBboxPatch(corner, 2 * _HALF_WIDTH, 2 * _HALF_HEIGHT, boxstyle=shape, ec=edge, fc=face, lw=1.4)
-        axis.add_patch(box)
-        axis.text(x, y, text, ha="center", va="center", fontsize=8.5, color=COLOURS["black"])
+        shape = f"round,pad={_PAD},rounding_size=0.15" if answer else f"square,pad={_PAD}"
+        (x, y), (width, height) = boxes[name]
+        corner = (x - width, y - height)
+        axis.add_patch(FancyBboxPatch(corner, 2 * width, 2 * height, boxstyle=shape, ec=edge, fc=face, lw=1.4))
+        axis.text(x, y, text, ha="center", va="center", fontsize=10.5, color=COLOURS["black"])
     for start, end, word in _EDGES:
-        _arrow(axis, _NODES[start][0], _NODES[end][0], word)
+        _arrow(axis, boxes[start], boxes[end], word)
     return StaticFigure(figure)
+
+
+def _box(column, y, text):
+    """Centre, and half of width and height, of the box of a text."""
+    x, width = _COLUMNS[column]
+    return (x, y), (width, 0.1 + 0.095 * (1 + text.count("\n")))
 
 
 def _arrow(axis, start, end, word):
     """An arrow from the border of one box to that of the next, with the answer beside it."""
-    (x0, y0), (x1, y1) = start, end
+    ((x0, y0), (width0, height0)), ((x1, y1), (width1, height1)) = start, end
     if x0 == x1:
-        tail, head = (x0, y0 - _HALF_HEIGHT - 0.06), (x1, y1 + _HALF_HEIGHT + 0.06)
-        place, align = (x0 + 0.12, 0.5 * (tail[1] + head[1])), "left"
+        tail, head = (x0, y0 - height0 - _PAD), (x1, y1 + height1 + _PAD)
+        place, align = (x0 + 0.08, 0.5 * (tail[1] + head[1])), "left"
     else:
-        tail, head = (x0 + _HALF_WIDTH + 0.06, y0), (x1 - _HALF_WIDTH - 0.06, y1)
-        place, align = (0.5 * (tail[0] + head[0]), y0 + 0.16), "center"
-    axis.add_patch(FancyArrowPatch(tail, head, arrowstyle="-|>", mutation_scale=13, color=COLOURS["grey"]))
-    axis.text(*place, word, ha=align, va="center", fontsize=9, color=COLOURS["orange"], fontweight="bold")
+        tail, head = (x0 + width0 + _PAD, y0), (x1 - width1 - _PAD, y1)
+        place, align = (0.5 * (tail[0] + head[0]), y0 + 0.14), "center"
+    arrow = FancyArrowPatch(
+        tail, head, arrowstyle="-|>", mutation_scale=13, shrinkA=1, shrinkB=1, color=COLOURS["grey"]
+    )
+    axis.add_patch(arrow)
+    axis.text(*place, word, ha=align, va="center", fontsize=10.5, color=COLOURS["orange"], fontweight="bold")
