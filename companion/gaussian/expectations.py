@@ -56,6 +56,7 @@ def gradient(f, loc, scale):
     Example:
         A step has no derivative, but its expectation has: phi(loc / scale) / scale.
 
+        >>> import tensorflow as tf
         >>> step = lambda z: tf.cast(z > 0, tf.float64)
         >>> gradient(step, loc=0.0, scale=2.0)["loc"].round(6)
         np.float64(0.199471)
