@@ -21,7 +21,7 @@ _COLOUR = alt.Color(
         orient="bottom", title=None, columns=2, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3
     ),
 )
-_WIDTH = 250
+_WIDTH = 210
 
 
 def explorer(eps, loc=0.5, log_temperature=-0.5):

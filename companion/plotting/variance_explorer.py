@@ -21,7 +21,7 @@ _NAMES = [
     "measure-valued",
     "measure-valued, independent",
 ]
-_WIDTH = 260
+_WIDTH = 240
 _STEP, _END = 0.02, 3.0  # of the table of Dawson's integral
 
 # Intermediate fields, in order; k is datum.kk. H(t) = sqrt(2) t D(sqrt(2) t), with D Dawson's integral.
