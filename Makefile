@@ -1,5 +1,5 @@
 # Every target makes the environment it needs; only Python 3.11 to 3.13, make and git must be there before.
-#   make book | test | notebooks | test-colab-versions | bench | lock | clean | help
+#   make book | test | notebooks | test-colab-versions | bench | mutants | lock | clean | help
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -7,6 +7,7 @@
 
 CHAPTERS ?=
 FORCE ?=
+FILES ?=
 WORKERS ?= 2
 PYTHON313 ?= python3.13
 
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SITE := book/_build/html
 
-NBVAL := -q --nbval --nbval-current-env --nbval-cell-timeout=120 -p no:cacheprovider -n $(WORKERS) --dist loadscope
+NBVAL := -q --nbval --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider -n $(WORKERS) --dist loadscope
 ONE_THREAD := TF_ENABLE_ONEDNN_OPTS=0 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
 
 # The first interpreter that runs and is in range; `python3` is asked first. PYTHON=... on the command line wins.
@@ -93,6 +94,18 @@ bench: .venv-bench/.ready  ## Compare the estimators' speed with plain TensorFlo
 	.venv-bench/bin/python -m pip install --quiet -c .venv-bench/constraints.txt jax
 	@touch $@
 
+.PHONY: mutants
+mutants: .venv-mutants/.ready  ## Plant small faults in companion/gradients; every one must fail a test (FILES="...")
+	.venv-mutants/bin/python tests/mutants.py --workers $(WORKERS) $(FILES)
+
+.venv-mutants/.ready: requirements/lock.txt $(READY)
+	@rm -f $@
+	$(call make-venv,.venv-mutants,$(BIN)/python)
+	.venv-mutants/bin/python -m pip install --quiet --require-hashes -r requirements/lock.txt
+	grep -o '^[A-Za-z0-9._-]*==[^ ;]*' requirements/lock.txt > .venv-mutants/constraints.txt
+	.venv-mutants/bin/python -m pip install --quiet -c .venv-mutants/constraints.txt 'cosmic-ray==8.7.*' coverage
+	@touch $@
+
 .PHONY: lock
 lock: .venv-lock/.ready  ## Refresh requirements/lock.txt: exact versions with hashes
 	.venv-lock/bin/uv pip compile pyproject.toml --all-extras --universal --fork-strategy fewest \
@@ -106,5 +119,5 @@ lock: .venv-lock/.ready  ## Refresh requirements/lock.txt: exact versions with h
 
 .PHONY: clean
 clean:  ## Remove the environments and everything that was built
-	rm -rf .venv .venv-colab .venv-bench .venv-lock book/_build build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-colab .venv-bench .venv-mutants .venv-lock book/_build build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -153,6 +153,8 @@ _TRIL = np.array([[1.0, 0.0], [0.7, 0.5]])
 _LOGITS = np.array([0.1, -0.4, 0.8])
 _PROBS = special.softmax(_LOGITS)
 _REWARDS = np.array([1.0, 3.0, -2.0])
+_FOUR_PROBS = np.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]])
+_FOUR_REWARDS = np.array([1.0, 4.0, -2.0, 0.5])
 
 PROBLEMS = {
     "normal_square": _gaussian(lambda z: (z - 1.0) ** 2, 0.3, 1.4),
@@ -321,6 +323,14 @@ PROBLEMS = {
         tfd.Categorical,
         {"logits": _LOGITS.astype(np.float32)},
         {"logits": _PROBS * (_REWARDS - _PROBS @ _REWARDS)},
+        pathwise=False,
+        measure_valued=True,
+    ),
+    "categorical_batch": Problem(
+        lambda k: tf.gather(tf.constant(_FOUR_REWARDS, tf.float32), k),
+        tfd.Categorical,
+        {"logits": np.log(_FOUR_PROBS).astype(np.float32)},
+        {"logits": _FOUR_PROBS * (_FOUR_REWARDS - (_FOUR_PROBS @ _FOUR_REWARDS)[:, None])},
         pathwise=False,
         measure_valued=True,
     ),

@@ -21,7 +21,7 @@ def test_closed_forms(name):
         assert np.shape(found[parameter]) == np.shape(p.params[parameter])
         assert np.asarray(found[parameter]).dtype == np.float64
         # von Mises: its reference is a quadrature of SciPy; categorical: its logits are float32
-        tolerance = 1e-7 if name in ("von_mises_cosine", "categorical") else 1e-9
+        tolerance = 1e-7 if name in ("von_mises_cosine", "categorical", "categorical_batch") else 1e-9
         np.testing.assert_allclose(found[parameter], gradient, rtol=tolerance, atol=tolerance)
 
 
@@ -157,6 +157,18 @@ HARD |= {
         lambda theta: transformed(tfd.LogNormal(0.0 * theta, tf.ones_like(theta)), tfb.Scale(theta)),
         {"theta": 2.0},
         {"theta": np.exp(0.5)},
+    ),
+    "ends_that_move_apart": (  # E z = 1 / (1 - c)
+        identity,
+        lambda c: tfd.GeneralizedPareto(0.0 * c, tf.ones_like(c), c),
+        {"c": [-0.4, -0.3]},
+        {"c": [1.4**-2, 1.3**-2]},
+    ),
+    "one_end_that_moves_and_none": (
+        identity,
+        lambda c: tfd.GeneralizedPareto(0.0 * c, tf.ones_like(c), c),
+        {"c": [-0.4, 0.3]},
+        {"c": [1.4**-2, 0.7**-2]},
     ),
     "mixture": (tf.square, normals, {"theta": 2.0}, {"theta": 4.0}),
 }

@@ -122,6 +122,16 @@ def test_a_class_is_compared_with_the_others(coupled):
         assert_mean(np.eye(3)[derivative.negative.numpy()], others, shared_among=6)
 
 
+@BOTH
+def test_coupled_classes_share_their_gumbel_noise(coupled):
+    """With one noise the winner beats every class, and its runner-up stands in where it is barred itself."""
+    logits = tf.tile(tf.math.log(tf.constant([[0.1, 0.2, 0.3, 0.4]])), [1000, 1])
+    _, derivatives = decomposed(tfd.Categorical(logits=logits), coupled)
+    drawn = np.stack([derivative.negative for derivative in derivatives], axis=1)
+    most = max(len(set(row)) for row in drawn)
+    assert most == 2 if coupled else most > 2
+
+
 def test_coordinates_move_one_at_a_time():
     """f = z0 z1 has the gradient (E z1, E z0) for loc: moving both at once would give another number."""
     params = in_width({"loc": [0.5, 2.0], "scale": [0.3, 0.4]}, tf.float64)

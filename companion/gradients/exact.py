@@ -119,6 +119,8 @@ class _Integral:
         self.sizes = [p.shape.num_elements() for p in problem.params.values()]
         self.batch = tuple(pilot.shape[1:])
         self.to_support = _to_support(problem.distribution)
+        self.typical = pilot[0]
+        self.ends = self.ends_of(self.to_support)
         self.constant = np.median(values, axis=0)
         self.edges = self.find_edges(pilot)  # (panels + 1, *batch)
         self.mass = self.require_faded()
@@ -141,16 +143,18 @@ class _Integral:
         """Places [n] -> f dq, dq, q and f q, for all entries of all parameters and all members: [n, columns]."""
         x, width = self.places(t)
         z, log_jacobian = self.support(x)
+        alive = tf.exp(self.problem.distribution.log_prob(z) + log_jacobian) * width > 0
+        alive &= (z > self.ends[0]) & (z < self.ends[1])  # and not rounded onto the end of the support
+        z = tf.where(alive, z, self.typical)  # elsewhere f and the score may be infinite
         rows = self.problem.rows(len(t))
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(rows)
             log_prob = differentiable_log_prob(self.problem.make_distribution(**rows), z)
-        density = tf.exp(log_prob + log_jacobian) * width
+        density = tf.where(alive, tf.exp(log_prob + log_jacobian) * width, 0.0)
         value = self.f(z)
         columns = [self.flat(tape.gradient(log_prob, rows, weight)) for weight in (density * value, density)]
         columns += [tf.reshape(column, [len(t), -1]) for column in (density, density * value)]
-        anywhere = (density.numpy() > 0).reshape(len(t), -1).any(axis=1, keepdims=True)
-        return np.where(anywhere, tf.concat(columns, axis=1), 0.0)  # without density, the score may be infinite
+        return tf.concat(columns, axis=1).numpy()
 
     def flat(self, gradients):
         """Gradients of rows as one array [n, entries]."""
@@ -168,8 +172,7 @@ class _Integral:
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(params)
             to_support = _to_support(self.problem.make_distribution(**params))
-            images = [to_support.forward(tf.fill(self.batch, tf.constant(x, tf.float64))) for x in (-np.inf, np.inf)]
-            low, high = tf.minimum(*images), tf.maximum(*images)
+            low, high = self.ends_of(to_support)
         total = np.zeros([2, sum(self.sizes)])
         for sign, end, other in ((-1.0, low, high), (1.0, high, low)):
             there = np.isfinite(end.numpy())
@@ -179,9 +182,13 @@ class _Integral:
             z = tf.constant(np.nextafter(np.where(there, end, self.edges[0]), np.where(there, other, np.inf)))[None]
             flow = np.where(there, sign * np.exp(self.problem.distribution.log_prob(z)[0]), 0.0)
             for row, weight in enumerate((flow * self.f(z)[0].numpy(), flow)):
-                weight = _validation.finite("f times the density at an end", tf.constant(weight))
-                total[row] += self.at_once(tape.gradient(end, params, weight))
+                total[row] += self.at_once(tape.gradient(end, params, tf.constant(weight)))
         return total
+
+    def ends_of(self, to_support):
+        """The lowest and the highest number of the support of each member."""
+        images = [to_support.forward(tf.fill(self.batch, tf.constant(x, tf.float64))) for x in (-np.inf, np.inf)]
+        return tf.minimum(*images), tf.maximum(*images)
 
     def at_once(self, gradients):
         """Gradients of the parameters as one array [entries], 0 where there is none."""
