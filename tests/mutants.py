@@ -16,6 +16,7 @@ import functools
 import importlib
 import json
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -34,6 +35,8 @@ PACKAGE = "companion/gradients"
 EXPLAINED = "tests/mutants.toml"
 PLANTED = "tests/test_gradients_mutations.py::test_every_planted_error_is_found"  # finds the places of its own by text
 TESTS = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--deselect={PLANTED}"]
+REWRITTEN = "__autograph_generated_file"  # holds functions of the package as AutoGraph rewrote them for a graph
+MEMORY = 8 * 2**30  # bytes for one fork: a fault can make a shape of a number
 FAILED = {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
 PASSED = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
 
@@ -172,13 +175,17 @@ def statement_lines(source, line):
 
 
 class Recorder:
-    """A pytest plugin: which lines of the package every test runs, and how long it takes."""
+    """A pytest plugin: of one in `shares` tests, which lines of the package it runs, and how long it takes."""
 
-    def __init__(self):
+    def __init__(self, share, shares):
         import coverage
 
-        self.coverage = coverage.Coverage(data_file=None, config_file=False, include=[f"{PACKAGE}/*"])
+        self.share, self.shares = share, shares
+        self.coverage = coverage.Coverage(data_file=None, config_file=False, include=[f"{PACKAGE}/*", f"*{REWRITTEN}*"])
         self.seconds = {}
+
+    def pytest_collection_modifyitems(self, items):
+        items[:] = items[self.share :: self.shares]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item, nextitem):
@@ -264,8 +271,9 @@ def _fork(function, folder):
         return pid
     status = 99
     try:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         os.chdir(folder)
-        sys.path[0] = str(folder)
+        sys.path[0] = tempfile.tempdir = str(folder)
         output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -276,11 +284,11 @@ def _fork(function, folder):
         os._exit(status)
 
 
-def record(module):
-    """In a fork: the tests of one module without a mutant."""
-    recorder = Recorder()
+def record(modules, share, shares):
+    """In a fork: a share of the tests without a mutant."""
+    recorder = Recorder(share, shares)
     recorder.coverage.start()
-    status = pytest.main([*TESTS, module], plugins=[recorder])
+    status = pytest.main([*TESTS, *modules], plugins=[recorder])
     recorder.coverage.stop()
     Path("record.json").write_text(json.dumps({"seconds": recorder.seconds, "lines": recorder.lines()}))
     return status
@@ -290,10 +298,11 @@ def record_all(tree, folders):
     """The seconds of every test, and for every file of the package the tests of each line."""
     seconds, lines = {}, {}
     modules = [*(path.relative_to(tree).as_posix() for path in sorted(tree.glob("tests/test_gradients*.py"))), PACKAGE]
-    jobs = [(module, functools.partial(record, module), 1800.0) for module in modules]
-    for module, folder, status in in_forks(jobs, folders):
+    shares = len(folders)
+    jobs = [(share, functools.partial(record, modules, share, shares), 1800.0) for share in range(shares)]
+    for _, folder, status in in_forks(jobs, folders):
         if status != 0:
-            raise SystemExit(f"{(folder / 'output.txt').read_text()}\n{module} fails without a mutant ({status})")
+            raise SystemExit(f"{(folder / 'output.txt').read_text()}\nthe tests fail without a mutant ({status})")
         recorded = json.loads((folder / "record.json").read_text())
         seconds |= recorded["seconds"]
         for path, tests_of_line in recorded["lines"].items():
@@ -302,12 +311,17 @@ def record_all(tree, folders):
     return seconds, lines
 
 
-def choose(mutant, original, tests_of_line):
-    """The tests that ran the mutated statement; for what runs at import, all that enter the file."""
+def choose(mutant, original, lines):
+    """Two sets: the tests that ran the mutated statement, and those that may have, in a form of AutoGraph's.
+
+    For what runs at import, the first are all tests that enter the file.
+    """
+    tests_of_line = lines.get(mutant.path, {})
     tests = set().union(*(tests_of_line.get(line, ()) for line in statement_lines(original, mutant.line)))
     if "" in tests:
         tests = set().union(*tests_of_line.values())
-    return tests - {""}
+    hidden = set().union(*(tests for path in lines if REWRITTEN in path for tests in lines[path].values()))
+    return tests - {""}, hidden - tests - {""}
 
 
 def judge(mutant, tests, tree):
@@ -328,9 +342,9 @@ def outcomes(mutants, tree, folders):
 
     def jobs():
         for mutant in mutants:
-            tests = choose(mutant, (tree / mutant.path).read_text(), lines.get(mutant.path, {}))
-            ordered = sorted(tests, key=lambda test: seconds[test] / (1 + kills[test]))
-            yield mutant, functools.partial(judge, mutant, ordered, tree), 60.0 + 5.0 * sum(map(seconds.get, tests))
+            chosen = choose(mutant, (tree / mutant.path).read_text(), lines)
+            tests = [t for part in chosen for t in sorted(part, key=lambda test: seconds[test] / (1 + kills[test]))]
+            yield mutant, functools.partial(judge, mutant, tests, tree), 60.0 + 5.0 * sum(map(seconds.get, tests))
 
     for mutant, folder, status in in_forks(jobs(), folders):
         if status in FAILED:
