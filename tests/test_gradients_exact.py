@@ -170,6 +170,12 @@ HARD |= {
         {"c": [-0.4, 0.3]},
         {"c": [1.4**-2, 0.7**-2]},
     ),
+    "f_that_is_infinite_outside": (
+        lambda z: tf.exp(-z),
+        lambda c: tfd.GeneralizedPareto(0.0 * c, tf.ones_like(c), c),
+        {"c": [-0.4, 0.1]},
+        {"c": [-0.13933359, -0.1186056]},
+    ),
     "mixture": (tf.square, normals, {"theta": 2.0}, {"theta": 4.0}),
 }
 

@@ -179,7 +179,7 @@ class _Integral:
             speeds = tape.gradient(end, params, tf.constant(there, tf.float64))
             if not any(g is not None and np.any(np.nan_to_num(g.numpy())) for g in speeds.values()):
                 continue  # the end stays where it is, or is infinitely far
-            z = tf.constant(np.nextafter(np.where(there, end, self.edges[0]), np.where(there, other, np.inf)))[None]
+            z = tf.constant(np.nextafter(np.where(there, end, self.typical), np.where(there, other, np.inf)))[None]
             flow = np.where(there, sign * np.exp(self.problem.distribution.log_prob(z)[0]), 0.0)
             for row, weight in enumerate((flow * self.f(z)[0].numpy(), flow)):
                 total[row] += self.at_once(tape.gradient(end, params, tf.constant(weight)))
