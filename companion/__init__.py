@@ -7,13 +7,16 @@ expectations; ``gaussian`` gives the exact answers, by ``quadrature``; ``diagnos
 
 import importlib
 
-from companion import diagnostics, gaussian, gradients, quadrature, reparameterizations, seeds
+from companion import bounds, diagnostics, gaussian, gradients, quadrature, reparameterizations, seeds, vae
 from companion.reparameterizations import Reparameterization, reparameterize
+from companion.vae import VAE
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "VAE",
     "Reparameterization",
+    "bounds",
     "datasets",
     "diagnostics",
     "exercises",
@@ -25,6 +28,7 @@ __all__ = [
     "reparameterizations",
     "reparameterize",
     "seeds",
+    "vae",
 ]
 
 _LOADED_WHEN_USED = {"datasets", "exercises", "logistic_regression", "plotting"}

@@ -52,6 +52,13 @@ def function(argument, value):
     return value
 
 
+def one_of(argument, value, allowed):
+    """Returns `value` if it is one of some strings."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(message(argument, f"one of {', '.join(allowed)}", describe(value)))
+    return value
+
+
 def finite(argument, x):
     """Returns the tensor `x` if all its entries are finite numbers."""
     if not tf.executing_eagerly():

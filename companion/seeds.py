@@ -14,7 +14,7 @@ from tensorflow_probability import random as tfp_random
 
 from companion._validation import FLOATS, describe, message
 
-__all__ = ["as_seed", "split", "uniform"]
+__all__ = ["as_seed", "fold", "split", "uniform", "uniform_rows"]
 
 
 def as_seed(seed=None):
@@ -69,6 +69,23 @@ def split(seed, n):
     return tf.unstack(tfp_random.split_seed(as_seed(seed), n), num=n)
 
 
+def fold(seed, number):
+    """A seed made from a seed and an integer, such as the number of a step; different numbers, independent seeds.
+
+    Args:
+        seed: as for `as_seed`.
+        number: an integer, or an integer tensor of shape [].
+
+    Returns:
+        An int32 tensor of shape [2].
+
+    Example:
+        >>> bool(tf.reduce_all(fold(7, 1) == fold(7, 2)))
+        False
+    """
+    return tf.random.experimental.stateless_fold_in(_key(seed), tf.cast(number, tf.int32))
+
+
 def uniform(shape, seed=None, dtype=tf.float32):
     """Uniform noise on the open interval (0, 1), symmetric about 1/2.
 
@@ -91,11 +108,67 @@ def uniform(shape, seed=None, dtype=tf.float32):
         >>> bool(tf.reduce_all((u > 0) & (u < 1)))
         True
     """
+    word, to_floats = _words(dtype)
+    return to_floats(tf.random.stateless_uniform(shape, _key(seed), minval=None, maxval=None, dtype=word))
+
+
+def uniform_rows(first_row, shape, seed=None, dtype=tf.float32):
+    """Rows of one endless table of uniform noise: row i is the same whichever rows are asked for with it.
+
+    So the noise of an example depends on the seed and on its place in the data, not on how the data are cut into
+    batches or shared among devices.
+
+    Args:
+        first_row: the first row wanted, an integer or an integer tensor of shape [].
+        shape: [num_rows, num_columns]; the number of columns is a Python integer, and belongs to the table: tables
+            of different widths have nothing to do with each other.
+        seed: as for `as_seed`.
+        dtype: tf.float32 or tf.float64.
+
+    Returns:
+        A tensor of `shape`, as from `uniform`.
+
+    Raises:
+        TypeError: if `dtype` is not float32 or float64.
+
+    Reference:
+        Salmon, Moraes, Dror and Shaw (2011): a counter-based generator starts anywhere.
+
+    Example:
+        >>> table = uniform_rows(0, [10, 3], seed=1)
+        >>> bool(tf.reduce_all(uniform_rows(4, [2, 3], seed=1) == table[4:6]))
+        True
+    """
+    word, to_floats = _words(dtype)
+    num_rows, num_columns = shape
+    words_a_count = 16 // word.size  # Philox makes 16 bytes for each value of its counter
+    counts_a_row = -(-num_columns // words_a_count)
+    key, origin = tf.raw_ops.StatelessRandomGetKeyCounter(seed=_key(seed))
+    start = tf.cast(first_row, tf.uint64) * tf.constant(counts_a_row, tf.uint64)
+    counter = origin + tf.stack([start, tf.zeros([], tf.uint64)])
+    table = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=[num_rows, counts_a_row * words_a_count], key=key, counter=counter, alg=_PHILOX, dtype=word
+    )
+    return to_floats(table[:, :num_columns])
+
+
+_PHILOX = 1  # TensorFlow's number for the generator
+
+
+def _key(seed):
+    """The seed, non-negative: XLA and the kernels widen a negative one differently."""
+    return tf.bitwise.bitwise_and(as_seed(seed), 0x7FFFFFFF)
+
+
+def _words(dtype):
+    """The type of random words for a floating width, and how they become numbers of (0, 1)."""
     dtype = tf.as_dtype(dtype)
     if dtype not in FLOATS:
         raise TypeError(message("dtype", "float32 or float64", dtype.name))
     bits, word, unused = (23, tf.uint32, 9) if dtype == tf.float32 else (52, tf.uint64, 12)
-    key = tf.bitwise.bitwise_and(as_seed(seed), 0x7FFFFFFF)  # XLA and the kernels widen a negative seed differently
-    raw = tf.random.stateless_uniform(shape, key, minval=None, maxval=None, dtype=word)
-    k = tf.cast(tf.bitwise.right_shift(raw, tf.constant(unused, word)), dtype)
-    return (k + 0.5) * 2.0**-bits
+
+    def to_floats(raw):
+        k = tf.cast(tf.bitwise.right_shift(raw, tf.constant(unused, word)), dtype)
+        return (k + 0.5) * 2.0**-bits
+
+    return word, to_floats

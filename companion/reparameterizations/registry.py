@@ -201,15 +201,16 @@ def find(distribution):
     return None
 
 
-def draw(distribution, seed=None):
-    """One sample of a distribution, z = g(eps, theta) where g is known, else by TFP's own sampler.
+def draw(distribution, seed=None, sample_shape=()):
+    """Samples of a distribution, z = g(eps, theta) where g is known, else by TFP's own sampler.
 
     Args:
         distribution: any `tfd.Distribution`.
         seed: as for `companion.seeds.as_seed`.
+        sample_shape: shape of independent draws, put in front.
 
     Returns:
-        A tensor of shape [*batch_shape, *event_shape].
+        A tensor of shape [*sample_shape, *batch_shape, *event_shape].
 
     Example:
         >>> draw(tfd.Gamma([2.0, 3.0], 1.0), seed=0).shape.as_list()
@@ -218,8 +219,8 @@ def draw(distribution, seed=None):
     seed = seeds.as_seed(seed)
     reparameterization = find(distribution)
     if reparameterization is None:
-        return distribution.sample(seed=seed)
-    return reparameterization.sample(seed=seed)
+        return distribution.sample(sample_shape, seed=seed)
+    return reparameterization.sample(sample_shape, seed=seed)
 
 
 def is_discrete(distribution):

@@ -1,0 +1,121 @@
+"""Data on its way into a model: checked once, where it enters, whatever form it has.
+
+Contract: `checked` returns data that give the same batches, and raise when they meet one that `check` refuses:
+an array at once, a stream when the batch comes. A check takes (argument, batch) and returns the batch as a NumPy array
+of the right width, or raises.
+"""
+
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from companion import _validation
+
+__all__ = ["array_of_examples", "checked", "error_inside", "shuffled"]
+
+
+def array_of_examples(argument, x, dtype, event_shape):
+    """Finite numbers as an array of `dtype` and shape [num_examples, *event_shape] (any event if that is None)."""
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise TypeError(_validation.message(argument, "an array of numbers", _validation.describe(x))) from error
+    if array.dtype.kind not in "fbiu":
+        raise TypeError(_validation.message(argument, "an array of numbers", _validation.describe(x)))
+    wanted = ["num_examples", *(event_shape or ["..."])]
+    fits = array.ndim >= 2 if event_shape is None else array.shape[1:] == tuple(event_shape)
+    if array.ndim < 2 or not fits or not array.size:
+        expected = f"at least one example, shape [{', '.join(map(str, wanted))}]"
+        raise ValueError(_validation.message(argument, expected, f"shape {list(array.shape)}"))
+    array = array.astype(dtype, copy=False)
+    if not np.isfinite(array).all():
+        bad = array[~np.isfinite(array)]
+        got = f"{bad.size} of {array.size} not finite, such as {bad[0]}"
+        raise ValueError(_validation.message(argument, "finite numbers", got))
+    return array
+
+
+def checked(argument, data, check, dtype, build):
+    """The data, checked; `build` is called with the shape of an example where a stream tells it."""
+    if data is None:
+        raise ValueError(_validation.message(argument, "examples", "None"))
+    if isinstance(data, tf.data.Dataset):
+        return _checked_dataset(argument, data, check, dtype, build)
+    if isinstance(data, keras.utils.PyDataset):
+        check(argument, _only_x(argument, data[0]))
+        return _CheckedPyDataset(argument, data, check)
+    if hasattr(data, "__next__"):
+        return ((check(argument, _only_x(argument, batch)),) for batch in data)
+    return check(argument, _only_x(argument, data) if isinstance(data, tuple) else data)
+
+
+def shuffled(array, batch_size, next_seed):
+    """Batches of an array as a `tf.data.Dataset`, in a new order each time that it is gone through.
+
+    Args:
+        array: shape [num_examples, *event].
+        batch_size: of all batches but the last.
+        next_seed: a callable without arguments that is asked for a seed, an int32 tensor of shape [2], each time.
+    """
+    examples = tf.constant(array)
+    batch_size = _validation.count("batch_size", batch_size)
+    num_batches = -(-len(array) // batch_size)
+
+    def one_pass(_):
+        seed = tf.ensure_shape(tf.py_function(next_seed, [], tf.int32), [2])
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(array)), seed)
+        places = tf.data.Dataset.range(num_batches)
+        return places.map(lambda i: tf.gather(examples, order[i * batch_size : (i + 1) * batch_size]))
+
+    dataset = tf.data.Dataset.from_tensors(0).flat_map(one_pass)
+    return dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(tf.data.AUTOTUNE)
+
+
+def error_inside(error):
+    """The error of a check that was raised inside a stream, or None if TensorFlow's error is about something else."""
+    found = re.search(r"(Value|Type)Error: (.*: expected .*; got .*\.)$", str(error), re.MULTILINE)
+    return found and {"Value": ValueError, "Type": TypeError}[found[1]](found[2])
+
+
+def _only_x(argument, batch):
+    """x of a batch that is x or (x,) or (x, None)."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    if y is not None or sample_weight is not None:
+        raise ValueError(_validation.message(argument, "examples alone", "targets or weights beside them"))
+    return x
+
+
+def _checked_dataset(argument, dataset, check, dtype, build):
+    spec = _only_x(argument, dataset.element_spec)
+    if spec.shape.rank is None or None in spec.shape[1:].as_list() or spec.shape.rank < 2:
+        expected = "batches of examples whose shape is known, [batch, *event]"
+        raise ValueError(_validation.message(argument, expected, f"shape {spec.shape}"))
+    build(spec.shape[1:])
+
+    def on_batch(*batch):
+        x = _only_x(argument, batch if len(batch) > 1 else batch[0])
+        seen = tf.numpy_function(lambda array: check(argument, array), [x], dtype, stateful=False)
+        return tf.ensure_shape(seen, spec.shape)
+
+    return dataset.map(on_batch).prefetch(tf.data.AUTOTUNE)
+
+
+class _CheckedPyDataset(keras.utils.PyDataset):
+    def __init__(self, argument, data, check):
+        super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
+        self._argument, self._data, self._check = argument, data, check
+
+    @property
+    def num_batches(self):
+        return self._data.num_batches
+
+    def __getitem__(self, index):
+        return (self._check(self._argument, _only_x(self._argument, self._data[index])),)
+
+    def on_epoch_begin(self):
+        self._data.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self._data.on_epoch_end()

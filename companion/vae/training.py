@@ -1,0 +1,208 @@
+"""A `keras.Model` that is trained on examples alone, by a loss of each example that needs noise.
+
+Contract: a subclass defines `terms(x, first_row, seed, num_samples, training)`, the `Terms` of a batch whose first
+example is number `first_row`; `check_data(argument, array)`, which returns the array, or raises, and builds the model
+with `_build_for`; and `build`. The loss is the mean over the examples of the global batch, also where devices share
+it unevenly.
+"""
+
+import inspect
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from companion import _validation, seeds
+from companion.vae import inputs
+from companion.vae.averages import Averages
+
+__all__ = ["TrainedOnExamples"]
+
+
+class TrainedOnExamples(keras.Model):
+    """`fit` and `evaluate` for a loss without targets.
+
+    Args:
+        seed: an integer.
+        **kwargs: those of `keras.Model`.
+    """
+
+    def __init__(self, seed, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = _validation.count("seed", seed, minimum=0)
+        self._averages = Averages(["loss", "elbo", "reconstruction", "kl"])
+
+    @property
+    def training_seed(self):
+        """The seed from which every training step's is made."""
+        return seeds.fold(self.seed, 0)
+
+    @property
+    def evaluation_seed(self):
+        """The seed of the noise in `evaluate`."""
+        return seeds.fold(self.seed, 1)
+
+    @property
+    def metrics(self):
+        """loss, elbo, reconstruction and kl, as one metric."""
+        return [self._averages]
+
+    def compile(self, optimizer="adam", loss=None, **kwargs):
+        """Configures training: as `keras.Model.compile`, without a loss, which is minus the bound."""
+        for name, value in {"loss": loss, **{k: kwargs.get(k) for k in ("metrics", "weighted_metrics")}}.items():
+            if value is not None:
+                expected = "nothing: the loss is minus the bound, its terms are the metrics"
+                raise ValueError(_validation.message(f"compile's {name}", expected, _validation.describe(value)))
+        if kwargs.get("steps_per_execution", 1) != 1 and self.distribute_strategy.num_replicas_in_sync > 1:
+            expected = "1 with several devices (Keras fails otherwise)"
+            raise ValueError(_validation.message("steps_per_execution", expected, kwargs["steps_per_execution"]))
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model as it was compiled before it was saved; Keras calls this."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, *args, **kwargs):
+        """Trains on examples: as `keras.Model.fit`, without targets and weights.
+
+        The order in which the examples of an array are shuffled depends on the model's seed and on the number of steps
+        taken, so that a run which was interrupted and restored goes on as it would have.
+
+        Args:
+            x: an array of examples; or batches of them from a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
+                generator.
+            *args: as in Keras.
+            **kwargs: as in Keras; `validation_data` are examples too.
+
+        Returns:
+            A `keras.callbacks.History`.
+
+        Raises:
+            ValueError: if the data have the wrong shape, are not finite or lie outside the likelihood's support.
+        """
+        given = {**_bind(super().fit, "fit", x, args, kwargs), "x": self._checked("x", x)}
+        if given.get("validation_data") is not None:
+            given["validation_data"] = self._checked("validation_data", given["validation_data"])
+        if self.compiled and isinstance(given["x"], np.ndarray):
+            given = self._with_repeatable_order(given)
+        return _run(super().fit, given)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """The averages of the metrics over examples: as `keras.Model.evaluate`, without targets and weights."""
+        given = _bind(super().evaluate, "evaluate", x, args, kwargs)
+        if not kwargs.get("_use_cached_eval_dataset"):  # inside fit, where they were checked
+            given["x"] = self._checked("x", x)
+        return _run(super().evaluate, given)
+
+    def predict(self, x, *args, **kwargs):
+        """What `call` returns for examples, as a NumPy array: as `keras.Model.predict`."""
+        return _run(super().predict, {**_bind(super().predict, "predict", x, args, kwargs), "x": self._checked("x", x)})
+
+    def train_step(self, data):
+        """One step of the optimizer; Keras calls this."""
+        x = self._only_examples(data)
+        first_row, num_examples = _place_in_global_batch(tf.shape(x)[0])
+        seed = seeds.fold(self.training_seed, tf.convert_to_tensor(self.optimizer.iterations))
+        with tf.GradientTape() as tape:
+            terms = self.terms(x, first_row, seed, self.num_samples, training=True)
+            loss = tf.reduce_sum(terms.loss) / tf.cast(num_examples, terms.loss.dtype)
+            loss = self.optimizer.scale_loss(loss)
+        weights = self.trainable_weights
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        return self._reported(terms, num_examples)
+
+    def test_step(self, data):
+        """The metrics of a batch added to those before; Keras calls this."""
+        x = self._only_examples(data)
+        first_row, num_examples = _place_in_global_batch(tf.shape(x)[0])
+        first_row += tf.cast(self._averages.num_examples, tf.int32)
+        terms = self.terms(x, first_row, self.evaluation_seed, self.num_samples, training=False)
+        return self._reported(terms, num_examples)
+
+    def _maybe_symbolic_build(self, *args, **kwargs):
+        """Nothing: the model is built. Keras would look at a batch, and fail if the devices' shares of it differ."""
+
+    def _reported(self, terms, num_examples):
+        sums = tf.reduce_sum(tf.stop_gradient(terms.stacked()), axis=1)
+        self._averages.update_state(_sum_over_devices(sums), num_examples)
+        return self.get_metrics_result()
+
+    def _only_examples(self, data):
+        return tf.cast(keras.utils.unpack_x_y_sample_weight(data)[0], self.variable_dtype)
+
+    def _with_repeatable_order(self, given):
+        """The arguments of `fit` with shuffled batches in place of the array, if it is to be shuffled."""
+        split, batch_size = given.pop("validation_split", 0.0), given.get("batch_size") or 32
+        if split and given.get("validation_data") is None:  # the last examples, as in Keras
+            start = int(len(given["x"]) * (1.0 - split))
+            given = {**given, "x": given["x"][:start], "validation_data": given["x"][start:]}
+        if given.get("shuffle", True) is not True or given.get("steps_per_epoch") is not None:
+            return given
+        if isinstance(given.get("validation_data"), np.ndarray):
+            given.setdefault("validation_batch_size", batch_size)
+        order = _Order(seeds.fold(self.seed, 2))
+        batches = inputs.shuffled(given["x"], batch_size, lambda: order.seed)
+        callbacks = [order, *tf.nest.flatten(given.get("callbacks") or [])]
+        return {**given, "x": batches, "batch_size": None, "shuffle": False, "callbacks": callbacks}
+
+    def _checked(self, argument, data):
+        data = inputs.checked(argument, data, self.check_data, self.variable_dtype, self._build_for)
+        if self.built and self.compiled and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        return data
+
+    def _build_for(self, event_shape):
+        if not self.built:
+            with self.distribute_strategy.scope():
+                self.build((None, *event_shape))
+
+
+class _Order(keras.callbacks.Callback):
+    """The seed of each epoch's order, made from the number of steps taken before it."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self._all, self.seed = seed, seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.seed = seeds.fold(self._all, self.model.optimizer.iterations.numpy())
+
+
+def _bind(method, name, x, args, kwargs):
+    """The arguments by name; targets and weights are refused."""
+    given = inspect.signature(method).bind(x, *args, **kwargs).arguments
+    given.update(given.pop("kwargs", {}))
+    for argument in ("y", "sample_weight", "class_weight"):
+        if given.get(argument) is not None:
+            expected = f"nothing: {name} takes examples alone"
+            raise ValueError(_validation.message(argument, expected, _validation.describe(given[argument])))
+    return given
+
+
+def _run(method, given):
+    """The method's result; what a check found in the middle of a stream comes out as it was raised."""
+    try:
+        return method(**given)
+    except tf.errors.InvalidArgumentError as error:
+        found = inputs.error_inside(error)
+        if found is None:
+            raise
+        raise found from error
+
+
+def _place_in_global_batch(num_examples):
+    """The number of this device's first example in the batch that all devices share, and the size of that batch."""
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return tf.zeros([], tf.int32), num_examples
+    context = tf.distribute.get_replica_context()
+    sizes = context.all_gather(num_examples[None], axis=0)
+    return tf.reduce_sum(sizes[: context.replica_id_in_sync_group]), tf.reduce_sum(sizes)
+
+
+def _sum_over_devices(sums):
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return sums
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
