@@ -1,8 +1,10 @@
 """Companion package of the course on the reparameterization trick.
 
 ``reparameterize`` writes a distribution as z = g(eps, theta); ``gradients`` estimates gradients of
-expectations; ``gaussian`` gives the exact answers, by ``quadrature``; ``diagnostics`` compares and audits.
-``datasets``, ``logistic_regression``, ``plotting`` and ``exercises`` serve the chapters and are loaded when first used.
+expectations; ``gaussian`` gives the exact answers, by ``quadrature``; ``diagnostics`` compares and audits. ``bounds``
+are lower bounds on log p(x), and ``VAE`` (with its parts in ``vae``) is a Keras model that is trained on them.
+``datasets``, ``exercises``, ``logistic_regression``, ``plotting`` and ``probabilistic_pca`` serve the chapters and are
+loaded when first used.
 """
 
 import importlib
@@ -24,6 +26,7 @@ __all__ = [
     "gradients",
     "logistic_regression",
     "plotting",
+    "probabilistic_pca",
     "quadrature",
     "reparameterizations",
     "reparameterize",
@@ -31,7 +34,7 @@ __all__ = [
     "vae",
 ]
 
-_LOADED_WHEN_USED = {"datasets", "exercises", "logistic_regression", "plotting"}
+_LOADED_WHEN_USED = {"datasets", "exercises", "logistic_regression", "plotting", "probabilistic_pca"}
 
 
 def __getattr__(name):

@@ -84,6 +84,19 @@ def positive(argument, x):
     return x
 
 
+def between(argument, x, low, high):
+    """Returns the array or tensor `x` if all its entries lie in [low, high]."""
+    expected = f"numbers in [{low:g}, {high:g}]"
+    if tf.is_tensor(x) and not tf.executing_eagerly():
+        inside = tf.reduce_all((x >= low) & (x <= high))
+        with tf.control_dependencies([tf.debugging.Assert(inside, [message(argument, expected, "others")])]):
+            return tf.identity(x)
+    least, most = np.min(x), np.max(x)
+    if not low <= least <= most <= high:
+        raise ValueError(message(argument, expected, f"values from {least:g} to {most:g}"))
+    return x
+
+
 def float_tensor(argument, value, dtype=None):
     """Returns `value` as a finite float32 or float64 tensor.
 

@@ -24,11 +24,12 @@ PACKAGE = ROOT / "companion"
 FLOORS = (
     ("wording of errors", {"_validation"}),
     ("seeds and quadrature", {"seeds", "quadrature"}),
-    ("samples and exact answers", {"reparameterizations", "bijectors", "gaussian"}),
+    ("samples and exact answers", {"reparameterizations", "bijectors", "gaussian", "probabilistic_pca"}),
     ("gradients", {"gradients"}),
     ("objectives and judgement", {"bounds", "diagnostics"}),
     ("models", {"vae", "bayesian_layers", "flows", "logistic_regression"}),
-    ("laboratory", {"datasets", "plotting", "exercises"}),
+    ("data", {"datasets"}),
+    ("laboratory", {"plotting", "exercises"}),
 )
 FLOOR_OF = {module: floor for floor, (_, modules) in enumerate(FLOORS) for module in modules}
 DRAWING = {"matplotlib", "altair"}

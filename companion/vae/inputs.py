@@ -1,10 +1,11 @@
 """Data on its way into a model: checked once, where it enters, whatever form it has.
 
 Contract: `checked` returns data that give the same batches, and raise when they meet one that `check` refuses:
-an array at once, a stream when the batch comes. A check takes (argument, batch) and returns the batch as a NumPy array
-of the right width, or raises.
+an array at once, a stream when the batch comes. The check is the model's `check_data`, which takes (argument, batch)
+and returns the batch as a NumPy array of the right width, or raises.
 """
 
+import functools
 import re
 
 import keras
@@ -37,18 +38,18 @@ def array_of_examples(argument, x, dtype, event_shape):
     return array
 
 
-def checked(argument, data, check, dtype, build):
-    """The data, checked; `build` is called with the shape of an example where a stream tells it."""
+def checked(argument, data, model):
+    """The data, checked by `model.check_data`; `model.build_for` is told the shape of an example."""
     if data is None:
         raise ValueError(_validation.message(argument, "examples", "None"))
     if isinstance(data, tf.data.Dataset):
-        return _checked_dataset(argument, data, check, dtype, build)
+        return _checked_dataset(argument, data, model)
     if isinstance(data, keras.utils.PyDataset):
-        check(argument, _only_x(argument, data[0]))
-        return _CheckedPyDataset(argument, data, check)
+        model.check_data(argument, _only_x(argument, data[0]))
+        return _CheckedPyDataset(argument, data, model.check_data)
     if hasattr(data, "__next__"):
-        return ((check(argument, _only_x(argument, batch)),) for batch in data)
-    return check(argument, _only_x(argument, data) if isinstance(data, tuple) else data)
+        return ((model.check_data(argument, _only_x(argument, batch)),) for batch in data)
+    return model.check_data(argument, _only_x(argument, data) if isinstance(data, tuple) else data)
 
 
 def shuffled(array, batch_size, next_seed):
@@ -87,17 +88,26 @@ def _only_x(argument, batch):
     return x
 
 
-def _checked_dataset(argument, dataset, check, dtype, build):
+def _checked_dataset(argument, dataset, model):
+    """The dataset; what can be known from its specification is checked at once, the numbers batch by batch."""
     spec = _only_x(argument, dataset.element_spec)
-    if spec.shape.rank is None or None in spec.shape[1:].as_list() or spec.shape.rank < 2:
-        expected = "batches of examples whose shape is known, [batch, *event]"
-        raise ValueError(_validation.message(argument, expected, f"shape {spec.shape}"))
-    build(spec.shape[1:])
+    if not isinstance(spec, tf.TensorSpec):
+        raise ValueError(_validation.message(argument, "batches that are one tensor", type(spec).__name__))
+    if dataset.cardinality() == 0:
+        raise ValueError(_validation.message(argument, "at least one batch", "an empty dataset"))
+    if model.event_shape is None:
+        if spec.shape.rank is None or spec.shape.rank < 2 or not spec.shape[1:].is_fully_defined():
+            expected = "batches of a known shape, [batch, *event], for a model that is not built"
+            raise ValueError(_validation.message(argument, expected, f"shape {spec.shape}"))
+        model.build_for(spec.shape[1:])
+    shape = tf.TensorShape([None, *model.event_shape])
+    if not spec.shape.is_compatible_with(shape):
+        raise ValueError(_validation.message(argument, f"batches of shape {shape}", f"shape {spec.shape}"))
 
     def on_batch(*batch):
         x = _only_x(argument, batch if len(batch) > 1 else batch[0])
-        seen = tf.numpy_function(lambda array: check(argument, array), [x], dtype, stateful=False)
-        return tf.ensure_shape(seen, spec.shape)
+        check = functools.partial(model.check_data, argument)
+        return tf.ensure_shape(tf.numpy_function(check, [x], model.variable_dtype, stateful=False), shape)
 
     return dataset.map(on_batch).prefetch(tf.data.AUTOTUNE)
 

@@ -2,8 +2,10 @@
 
 Contract: a likelihood is a Keras layer, so that what it learns is trained and saved with the model. `distribution`
 makes p(x | z) from the decoder's outputs, one output for each value of x; `log_prob` is its log density summed over an
-example; `check` refuses data outside its support.
+example; `support` is the interval in which the data lie.
 """
+
+import math
 
 import keras
 import numpy as np
@@ -31,7 +33,7 @@ class Bernoulli(keras.layers.Layer):
         -1.3863
     """
 
-    support = "numbers in [0, 1]"
+    support = (0.0, 1.0)
 
     def distribution(self, outputs, event_rank):
         """p(x | z) with the outputs as logits, the last `event_rank` dimensions one example."""
@@ -41,13 +43,6 @@ class Bernoulli(keras.layers.Layer):
         """log p(x | z), shape [*samples, batch], from outputs [*samples, batch, *event] and x [batch, *event]."""
         x = tf.convert_to_tensor(x, outputs.dtype)
         return _sum_over_examples(x * outputs - tf.nn.softplus(outputs), x)
-
-    def check(self, argument, x):
-        """Refuses data outside [0, 1]."""
-        if x.size and not (x.min() >= 0.0 and x.max() <= 1.0):
-            expected = f"{self.support} for a Bernoulli likelihood"
-            got = f"values from {x.min():g} to {x.max():g}"
-            raise ValueError(_validation.message(argument, expected, got))
 
 
 @keras.saving.register_keras_serializable(package="companion")
@@ -72,7 +67,7 @@ class Gaussian(keras.layers.Layer):
         0.5
     """
 
-    support = "finite numbers"
+    support = (-math.inf, math.inf)
 
     def __init__(self, scale=1.0, trainable=True, **kwargs):
         scale = float(_validation.positive("scale", _validation.float_tensor("scale", scale, tf.float64)))
@@ -96,9 +91,6 @@ class Gaussian(keras.layers.Layer):
         log_scale = tf.cast(tf.convert_to_tensor(self.log_scale), x.dtype)
         constant = tf.cast(np.prod(x.shape[1:]), x.dtype) * (log_scale + 0.5 * float(np.log(2.0 * np.pi)))
         return -0.5 * tf.exp(-2.0 * log_scale) * _sum_over_examples((x - outputs) ** 2, x) - constant
-
-    def check(self, argument, x):
-        """All finite numbers are welcome."""
 
     def get_config(self):
         """What `from_config` needs to make this likelihood anew."""

@@ -137,6 +137,7 @@ class VAE(TrainedOnExamples):
         networks.require_outputs("decoder", self.decoder, (self.latent_dim,), event_shape, "the shape of an example")
         self.event_shape = event_shape
         self.built = True
+        self(keras.Input(event_shape, dtype=self.compute_dtype))  # for `export`, which wants a model that was called
 
     # The distributions
 
@@ -207,7 +208,8 @@ class VAE(TrainedOnExamples):
 
     def call(self, x, training=False):
         """The mean of p(x | z) at the centre of q(z | x), g(0): what `predict` returns, the same at every call."""
-        posterior = self._posterior(tf.cast(x, self.variable_dtype), training)
+        x = self._examples(x)
+        posterior = self._posterior(x, training)
         z = find(posterior).g(tf.zeros([tf.shape(x)[0], self.latent_dim], self.variable_dtype))
         return self.likelihood.distribution(self._decoder_outputs(z, training), len(self.event_shape)).mean()
 
@@ -292,8 +294,8 @@ class VAE(TrainedOnExamples):
     def check_data(self, argument, x):
         """The examples as a NumPy array of the model's width; the first ones build the model."""
         x = inputs.array_of_examples(argument, x, self.variable_dtype, self.event_shape)
-        self.likelihood.check(argument, x)
-        self._build_for(x.shape[1:])
+        _validation.between(self._for_likelihood(argument), x, *self.likelihood.support)
+        self.build_for(x.shape[1:])
         return x
 
     # Saving
@@ -348,8 +350,12 @@ class VAE(TrainedOnExamples):
         if tf.is_tensor(x) and not tf.executing_eagerly():
             if self.event_shape is None:
                 self.build(x.shape)
-            return tf.cast(_validation.same_shape("x", x, [None, *self.event_shape], "examples"), self.variable_dtype)
+            x = tf.cast(_validation.same_shape("x", x, [None, *self.event_shape], "examples"), self.variable_dtype)
+            return _validation.between(self._for_likelihood("x"), _validation.finite("x", x), *self.likelihood.support)
         return tf.convert_to_tensor(self.check_data("x", x))
+
+    def _for_likelihood(self, argument):
+        return f"{argument} (for a {type(self.likelihood).__name__} likelihood)"
 
     @property
     def _numbers_an_example(self):

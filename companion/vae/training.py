@@ -2,11 +2,12 @@
 
 Contract: a subclass defines `terms(x, first_row, seed, num_samples, training)`, the `Terms` of a batch whose first
 example is number `first_row`; `check_data(argument, array)`, which returns the array, or raises, and builds the model
-with `_build_for`; and `build`. The loss is the mean over the examples of the global batch, also where devices share
+with `build_for`; and `build`. The loss is the mean over the examples of the global batch, also where devices share
 it unevenly.
 """
 
 import inspect
+import itertools
 
 import keras
 import numpy as np
@@ -83,10 +84,13 @@ class TrainedOnExamples(keras.Model):
             ValueError: if the data have the wrong shape, are not finite or lie outside the likelihood's support.
         """
         given = {**_bind(super().fit, "fit", x, args, kwargs), "x": self._checked("x", x)}
+        _require_fraction(given.get("validation_split", 0.0))
         if given.get("validation_data") is not None:
             given["validation_data"] = self._checked("validation_data", given["validation_data"])
         if self.compiled and isinstance(given["x"], np.ndarray):
             given = self._with_repeatable_order(given)
+        elif not isinstance(given["x"], keras.utils.PyDataset):
+            given["shuffle"] = False  # Keras warns that it can't
         return _run(super().fit, given)
 
     def evaluate(self, x=None, *args, **kwargs):
@@ -94,7 +98,22 @@ class TrainedOnExamples(keras.Model):
         given = _bind(super().evaluate, "evaluate", x, args, kwargs)
         if not kwargs.get("_use_cached_eval_dataset"):  # inside fit, where they were checked
             given["x"] = self._checked("x", x)
-        return _run(super().evaluate, given)
+        logs = _run(super().evaluate, {**given, "return_dict": True})
+        return logs if given.get("return_dict") else self._in_order(logs)
+
+    def train_on_batch(self, x, return_dict=False):
+        """One step on a batch of examples; the averages of the metrics since they were last reset."""
+        logs = super().train_on_batch(self._checked("x", x), return_dict=True)
+        return logs if return_dict else self._in_order(logs)
+
+    def test_on_batch(self, x, return_dict=False):
+        """The averages of the metrics since they were last reset, a batch of examples included."""
+        logs = super().test_on_batch(self._checked("x", x), return_dict=True)
+        return logs if return_dict else self._in_order(logs)
+
+    def predict_on_batch(self, x):
+        """What `call` returns for a batch of examples, as a NumPy array."""
+        return super().predict_on_batch(self._checked("x", x))
 
     def predict(self, x, *args, **kwargs):
         """What `call` returns for examples, as a NumPy array: as `keras.Model.predict`."""
@@ -129,6 +148,9 @@ class TrainedOnExamples(keras.Model):
         self._averages.update_state(_sum_over_devices(sums), num_examples)
         return self.get_metrics_result()
 
+    def _in_order(self, logs):
+        return [logs[name] for name in self._averages.names]
+
     def _only_examples(self, data):
         return tf.cast(keras.utils.unpack_x_y_sample_weight(data)[0], self.variable_dtype)
 
@@ -137,24 +159,34 @@ class TrainedOnExamples(keras.Model):
         split, batch_size = given.pop("validation_split", 0.0), given.get("batch_size") or 32
         if split and given.get("validation_data") is None:  # the last examples, as in Keras
             start = int(len(given["x"]) * (1.0 - split))
+            if not 0 < start < len(given["x"]):
+                expected = f"a share that leaves examples on both sides of {len(given['x'])}"
+                raise ValueError(_validation.message("validation_split", expected, split))
             given = {**given, "x": given["x"][:start], "validation_data": given["x"][start:]}
-        if given.get("shuffle", True) is not True or given.get("steps_per_epoch") is not None:
+        callbacks = given.get("callbacks")
+        if given.get("shuffle", True) is not True or isinstance(callbacks, keras.callbacks.CallbackList):
             return given
         if isinstance(given.get("validation_data"), np.ndarray):
             given.setdefault("validation_batch_size", batch_size)
         order = _Order(seeds.fold(self.seed, 2))
-        batches = inputs.shuffled(given["x"], batch_size, lambda: order.seed)
-        callbacks = [order, *tf.nest.flatten(given.get("callbacks") or [])]
+        if given.get("steps_per_epoch") is None:
+            batches = inputs.shuffled(given["x"], batch_size, lambda: order.seed)
+        else:  # an epoch is no pass through the data: passes are counted
+            passes = itertools.count()
+            next_seed = lambda: seeds.fold(order.seed_of_run, next(passes))  # noqa: E731
+            batches = inputs.shuffled(given["x"], batch_size, next_seed).repeat()
+        callbacks = [order, *tf.nest.flatten(callbacks or [])]
         return {**given, "x": batches, "batch_size": None, "shuffle": False, "callbacks": callbacks}
 
     def _checked(self, argument, data):
-        data = inputs.checked(argument, data, self.check_data, self.variable_dtype, self._build_for)
+        data = inputs.checked(argument, data, self)
         if self.built and self.compiled and not self.optimizer.built:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
         return data
 
-    def _build_for(self, event_shape):
+    def build_for(self, event_shape):
+        """Builds the model for examples of a shape, where its weights belong, if it is not built."""
         if not self.built:
             with self.distribute_strategy.scope():
                 self.build((None, *event_shape))
@@ -165,10 +197,10 @@ class _Order(keras.callbacks.Callback):
 
     def __init__(self, seed):
         super().__init__()
-        self._all, self.seed = seed, seed
+        self.seed_of_run = self.seed = seed
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.seed = seeds.fold(self._all, self.model.optimizer.iterations.numpy())
+        self.seed = seeds.fold(self.seed_of_run, self.model.optimizer.iterations.numpy())
 
 
 def _bind(method, name, x, args, kwargs):
@@ -180,6 +212,12 @@ def _bind(method, name, x, args, kwargs):
             expected = f"nothing: {name} takes examples alone"
             raise ValueError(_validation.message(argument, expected, _validation.describe(given[argument])))
     return given
+
+
+def _require_fraction(split):
+    number = isinstance(split, (int, float)) and not isinstance(split, bool)
+    if not number or not 0.0 <= split < 1.0:
+        raise ValueError(_validation.message("validation_split", "a share in [0, 1)", _validation.describe(split)))
 
 
 def _run(method, given):

@@ -1,7 +1,4 @@
-"""Data that need no network.
-
-Contract: each function returns float64 arrays, standardised where it says so, and the same numbers every time.
-"""
+"""Tables of numbers, one row an example."""
 
 from typing import NamedTuple
 
