@@ -95,7 +95,7 @@ bench: .venv-bench/.ready  ## Compare the estimators' speed with plain TensorFlo
 	@touch $@
 
 .PHONY: mutants
-mutants: .venv-mutants/.ready  ## Plant small faults in companion/gradients; every one must fail a test (FILES="...")
+mutants: .venv-mutants/.ready  ## Plant small faults in gradients and bounds; every one must fail a test (FILES="...")
 	.venv-mutants/bin/python tests/mutants.py --workers $(WORKERS) $(FILES)
 
 .venv-mutants/.ready: requirements/lock.txt $(READY)

@@ -178,6 +178,8 @@ def _is_keras_variable(value):
 def _is_numeric(value):
     if isinstance(value, bool):
         return False
+    if isinstance(value, (list, tuple)):
+        return len(value) > 0 and all(_is_numeric(entry) for entry in value)
     return isinstance(value, (int, float, np.ndarray, tf.Variable)) or tf.is_tensor(value)
 
 

@@ -1,4 +1,4 @@
-"""Mutation tests of `companion/gradients`: small faults are planted one at a time, and the tests must notice each.
+"""Mutation tests of the estimators and bounds: small faults are planted one at a time, and the tests must notice each.
 
 Run it with `make mutants`, which makes its environment. cosmic-ray makes the mutants. Its own loop starts a process
 for each and would spend most of its time importing TensorFlow; here one process imports it once, runs nothing
@@ -31,10 +31,11 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = "companion/gradients"
+PACKAGES = {"companion/gradients": "tests/test_gradients*.py", "companion/bounds": "tests/test_bounds*.py"}
 EXPLAINED = "tests/mutants.toml"
-PLANTED = "tests/test_gradients_mutations.py::test_every_planted_error_is_found"  # finds the places of its own by text
-TESTS = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--deselect={PLANTED}"]
+# These find the places of their own errors by text.
+PLANTED = [f"tests/test_{name}_mutations.py::test_every_planted_error_is_found" for name in ("gradients", "bounds")]
+TESTS = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *(f"--deselect={test}" for test in PLANTED)]
 REWRITTEN = "__autograph_generated_file"  # holds functions of the package as AutoGraph rewrote them for a graph
 MEMORY = 8 * 2**30  # bytes for one fork: a fault can make a shape of a number
 FAILED = {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
@@ -181,7 +182,8 @@ class Recorder:
         import coverage
 
         self.share, self.shares = share, shares
-        self.coverage = coverage.Coverage(data_file=None, config_file=False, include=[f"{PACKAGE}/*", f"*{REWRITTEN}*"])
+        included = [*(f"{package}/*" for package in PACKAGES), f"*{REWRITTEN}*"]
+        self.coverage = coverage.Coverage(data_file=None, config_file=False, include=included)
         self.seconds = {}
 
     def pytest_collection_modifyitems(self, items):
@@ -294,10 +296,11 @@ def record(modules, share, shares):
     return status
 
 
-def record_all(tree, folders):
-    """The seconds of every test, and for every file of the package the tests of each line."""
+def record_all(packages, tree, folders):
+    """The seconds of every test of some packages, and for each of their files the tests of each line."""
     seconds, lines = {}, {}
-    modules = [*(path.relative_to(tree).as_posix() for path in sorted(tree.glob("tests/test_gradients*.py"))), PACKAGE]
+    tests = [path for package in packages for path in sorted(tree.glob(PACKAGES[package]))]
+    modules = [*(path.relative_to(tree).as_posix() for path in tests), *packages]
     shares = len(folders)
     jobs = [(share, functools.partial(record, modules, share, shares), 1800.0) for share in range(shares)]
     for _, folder, status in in_forks(jobs, folders):
@@ -326,8 +329,9 @@ def choose(mutant, original, lines):
 
 def judge(mutant, tests, tree):
     """In a fork: the chosen tests on a mutant, alone in the folder."""
-    shutil.rmtree(PACKAGE)  # and the bytecode, which may be of the same second and length
-    shutil.copytree(tree / PACKAGE, PACKAGE)
+    for package in PACKAGES:
+        shutil.rmtree(package)  # and the bytecode, which may be of the same second and length
+        shutil.copytree(tree / package, package)
     Path(mutant.path).write_text(mutant.source)
     Path("killer.txt").write_text("")
     modules = sorted({test.partition("::")[0] for test in tests})
@@ -336,7 +340,7 @@ def judge(mutant, tests, tree):
 
 def outcomes(mutants, tree, folders):
     """Yields each mutant with its outcome: "killed", "killed by time", "killed by a crash" or "survived"."""
-    seconds, lines = record_all(tree, folders)
+    seconds, lines = record_all(sorted({str(Path(mutant.path).parent) for mutant in mutants}), tree, folders)
     print(f"{len(seconds)} tests pass without a mutant, in {sum(seconds.values()):.0f} s", flush=True)
     kills = Counter()
 
@@ -362,7 +366,7 @@ def read_explained(tree):
     """A mapping of the keys of mutants to why no test can tell them from the package."""
     entries = tomllib.loads((tree / EXPLAINED).read_text())["mutant"]
     return {
-        Mutant(f"{PACKAGE}/{entry['file']}", 0, entry["was"], entry["now"], "").key: entry["why"] for entry in entries
+        Mutant(f"companion/{entry['file']}", 0, entry["was"], entry["now"], "").key: entry["why"] for entry in entries
     }
 
 
@@ -387,7 +391,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         tree = copy_tree(ROOT, Path(scratch) / "tree")
         folders = [copy_tree(tree, Path(scratch) / f"worker{n}") for n in range(options.workers)]
-        files = options.files or sorted(path.relative_to(tree).as_posix() for path in tree.glob(f"{PACKAGE}/*.py"))
+        paths = [path for package in PACKAGES for path in sorted(tree.glob(f"{package}/*.py"))]
+        files = options.files or [path.relative_to(tree).as_posix() for path in paths]
         mutants = [mutant for path in files for mutant in mutants_of(path, (tree / path).read_text())]
         explained = read_explained(tree)
         outcome = {m: "explained" if m.key in explained else "" for m in mutants}

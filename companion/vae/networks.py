@@ -4,6 +4,7 @@ Contract: dense layers with rectified linear units between a flat input and a li
 weights.
 """
 
+import re
 from collections.abc import Sequence
 
 import keras
@@ -43,11 +44,17 @@ def require_outputs(argument, net, input_shape, output_shape, meaning):
         outputs = net(keras.Input(input_shape, dtype=net.compute_dtype))
     except (TypeError, ValueError) as error:
         expected = f"a net that takes shape {_batch_of(input_shape)}"
-        raise ValueError(_validation.message(argument, expected, str(error).strip().splitlines()[0])) from error
+        raise ValueError(_validation.message(argument, expected, _reason(error))) from error
     if not isinstance(outputs, keras.KerasTensor) or tuple(outputs.shape[1:]) != tuple(output_shape):
         got = f"shape {_batch_of(outputs.shape[1:])}" if isinstance(outputs, keras.KerasTensor) else "several outputs"
         expected = f"outputs of shape {_batch_of(output_shape)}, {meaning}"
         raise ValueError(_validation.message(argument, expected, got))
+
+
+def _reason(error):
+    """The line of an error of Keras that says what is wrong, without its colours and its wrapping."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines()
+    return next((line.strip().rstrip(".") for line in lines if line and "Exception encountered" not in line), error)
 
 
 def _batch_of(shape):

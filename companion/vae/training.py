@@ -69,7 +69,8 @@ class TrainedOnExamples(keras.Model):
         """Trains on examples: as `keras.Model.fit`, without targets and weights.
 
         The order in which the examples of an array are shuffled depends on the model's seed and on the number of steps
-        taken, so that a run which was interrupted and restored goes on as it would have.
+        taken, so that a run which was interrupted and restored goes on as it would have (with `steps_per_epoch` it can be
+        repeated, but starts a new pass when it is restored).
 
         Args:
             x: an array of examples; or batches of them from a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
@@ -173,7 +174,7 @@ class TrainedOnExamples(keras.Model):
             batches = inputs.shuffled(given["x"], batch_size, lambda: order.seed)
         else:  # an epoch is no pass through the data: passes are counted
             passes = itertools.count()
-            next_seed = lambda: seeds.fold(order.seed_of_run, next(passes))  # noqa: E731
+            next_seed = lambda: seeds.fold(order.first_seed, next(passes))  # noqa: E731
             batches = inputs.shuffled(given["x"], batch_size, next_seed).repeat()
         callbacks = [order, *tf.nest.flatten(callbacks or [])]
         return {**given, "x": batches, "batch_size": None, "shuffle": False, "callbacks": callbacks}
@@ -197,10 +198,11 @@ class _Order(keras.callbacks.Callback):
 
     def __init__(self, seed):
         super().__init__()
-        self.seed_of_run = self.seed = seed
+        self._seed_of_run, self.seed, self.first_seed = seed, None, None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.seed = seeds.fold(self.seed_of_run, self.model.optimizer.iterations.numpy())
+        self.seed = seeds.fold(self._seed_of_run, self.model.optimizer.iterations.numpy())
+        self.first_seed = self.seed if self.first_seed is None else self.first_seed
 
 
 def _bind(method, name, x, args, kwargs):
