@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from companion import _validation
 
-__all__ = ["array_of_examples", "checked", "error_inside", "shuffled"]
+__all__ = ["array_of_examples", "checked", "error_inside"]
 
 
 def array_of_examples(argument, x, dtype, event_shape):
@@ -50,28 +50,6 @@ def checked(argument, data, model):
     if hasattr(data, "__next__"):
         return ((model.check_data(argument, _only_x(argument, batch)),) for batch in data)
     return model.check_data(argument, _only_x(argument, data) if isinstance(data, tuple) else data)
-
-
-def shuffled(array, batch_size, next_seed):
-    """Batches of an array as a `tf.data.Dataset`, in a new order each time that it is gone through.
-
-    Args:
-        array: shape [num_examples, *event].
-        batch_size: of all batches but the last.
-        next_seed: a callable without arguments that is asked for a seed, an int32 tensor of shape [2], each time.
-    """
-    examples = tf.constant(array)
-    batch_size = _validation.count("batch_size", batch_size)
-    num_batches = -(-len(array) // batch_size)
-
-    def one_pass(_):
-        seed = tf.ensure_shape(tf.py_function(next_seed, [], tf.int32), [2])
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(array)), seed)
-        places = tf.data.Dataset.range(num_batches)
-        return places.map(lambda i: tf.gather(examples, order[i * batch_size : (i + 1) * batch_size]))
-
-    dataset = tf.data.Dataset.from_tensors(0).flat_map(one_pass)
-    return dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(tf.data.AUTOTUNE)
 
 
 def error_inside(error):

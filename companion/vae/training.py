@@ -7,15 +7,14 @@ it unevenly.
 """
 
 import inspect
-import itertools
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from companion import _validation, seeds
-from companion.vae import inputs
+from companion.vae import inputs, order
 from companion.vae.averages import Averages
+from companion.vae.devices import place_in_global_batch, sum_over_devices
 
 __all__ = ["TrainedOnExamples"]
 
@@ -69,8 +68,8 @@ class TrainedOnExamples(keras.Model):
         """Trains on examples: as `keras.Model.fit`, without targets and weights.
 
         The order in which the examples of an array are shuffled depends on the model's seed and on the number of steps
-        taken, so that a run which was interrupted and restored goes on as it would have (with `steps_per_epoch` it can be
-        repeated, but starts a new pass when it is restored).
+        taken, so that a run which was interrupted and restored goes on as it would have. (With `steps_per_epoch` it
+        can be repeated, but starts a new pass when it is restored.)
 
         Args:
             x: an array of examples; or batches of them from a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
@@ -85,13 +84,10 @@ class TrainedOnExamples(keras.Model):
             ValueError: if the data have the wrong shape, are not finite or lie outside the likelihood's support.
         """
         given = {**_bind(super().fit, "fit", x, args, kwargs), "x": self._checked("x", x)}
-        _require_fraction(given.get("validation_split", 0.0))
         if given.get("validation_data") is not None:
             given["validation_data"] = self._checked("validation_data", given["validation_data"])
-        if self.compiled and isinstance(given["x"], np.ndarray):
-            given = self._with_repeatable_order(given)
-        elif not isinstance(given["x"], keras.utils.PyDataset):
-            given["shuffle"] = False  # Keras warns that it can't
+        if self.compiled:
+            given = order.repeatable(given, seeds.fold(self.seed, 2))
         return _run(super().fit, given)
 
     def evaluate(self, x=None, *args, **kwargs):
@@ -123,7 +119,7 @@ class TrainedOnExamples(keras.Model):
     def train_step(self, data):
         """One step of the optimizer; Keras calls this."""
         x = self._only_examples(data)
-        first_row, num_examples = _place_in_global_batch(tf.shape(x)[0])
+        first_row, num_examples = place_in_global_batch(tf.shape(x)[0])
         seed = seeds.fold(self.training_seed, tf.convert_to_tensor(self.optimizer.iterations))
         with tf.GradientTape() as tape:
             terms = self.terms(x, first_row, seed, self.num_samples, training=True)
@@ -136,7 +132,7 @@ class TrainedOnExamples(keras.Model):
     def test_step(self, data):
         """The metrics of a batch added to those before; Keras calls this."""
         x = self._only_examples(data)
-        first_row, num_examples = _place_in_global_batch(tf.shape(x)[0])
+        first_row, num_examples = place_in_global_batch(tf.shape(x)[0])
         first_row += tf.cast(self._averages.num_examples, tf.int32)
         terms = self.terms(x, first_row, self.evaluation_seed, self.num_samples, training=False)
         return self._reported(terms, num_examples)
@@ -146,7 +142,7 @@ class TrainedOnExamples(keras.Model):
 
     def _reported(self, terms, num_examples):
         sums = tf.reduce_sum(tf.stop_gradient(terms.stacked()), axis=1)
-        self._averages.update_state(_sum_over_devices(sums), num_examples)
+        self._averages.update_state(sum_over_devices(sums), num_examples)
         return self.get_metrics_result()
 
     def _in_order(self, logs):
@@ -154,30 +150,6 @@ class TrainedOnExamples(keras.Model):
 
     def _only_examples(self, data):
         return tf.cast(keras.utils.unpack_x_y_sample_weight(data)[0], self.variable_dtype)
-
-    def _with_repeatable_order(self, given):
-        """The arguments of `fit` with shuffled batches in place of the array, if it is to be shuffled."""
-        split, batch_size = given.pop("validation_split", 0.0), given.get("batch_size") or 32
-        if split and given.get("validation_data") is None:  # the last examples, as in Keras
-            start = int(len(given["x"]) * (1.0 - split))
-            if not 0 < start < len(given["x"]):
-                expected = f"a share that leaves examples on both sides of {len(given['x'])}"
-                raise ValueError(_validation.message("validation_split", expected, split))
-            given = {**given, "x": given["x"][:start], "validation_data": given["x"][start:]}
-        callbacks = given.get("callbacks")
-        if given.get("shuffle", True) is not True or isinstance(callbacks, keras.callbacks.CallbackList):
-            return given
-        if isinstance(given.get("validation_data"), np.ndarray):
-            given.setdefault("validation_batch_size", batch_size)
-        order = _Order(seeds.fold(self.seed, 2))
-        if given.get("steps_per_epoch") is None:
-            batches = inputs.shuffled(given["x"], batch_size, lambda: order.seed)
-        else:  # an epoch is no pass through the data: passes are counted
-            passes = itertools.count()
-            next_seed = lambda: seeds.fold(order.first_seed, next(passes))  # noqa: E731
-            batches = inputs.shuffled(given["x"], batch_size, next_seed).repeat()
-        callbacks = [order, *tf.nest.flatten(callbacks or [])]
-        return {**given, "x": batches, "batch_size": None, "shuffle": False, "callbacks": callbacks}
 
     def _checked(self, argument, data):
         data = inputs.checked(argument, data, self)
@@ -193,18 +165,6 @@ class TrainedOnExamples(keras.Model):
                 self.build((None, *event_shape))
 
 
-class _Order(keras.callbacks.Callback):
-    """The seed of each epoch's order, made from the number of steps taken before it."""
-
-    def __init__(self, seed):
-        super().__init__()
-        self._seed_of_run, self.seed, self.first_seed = seed, None, None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.seed = seeds.fold(self._seed_of_run, self.model.optimizer.iterations.numpy())
-        self.first_seed = self.seed if self.first_seed is None else self.first_seed
-
-
 def _bind(method, name, x, args, kwargs):
     """The arguments by name; targets and weights are refused."""
     given = inspect.signature(method).bind(x, *args, **kwargs).arguments
@@ -216,12 +176,6 @@ def _bind(method, name, x, args, kwargs):
     return given
 
 
-def _require_fraction(split):
-    number = isinstance(split, (int, float)) and not isinstance(split, bool)
-    if not number or not 0.0 <= split < 1.0:
-        raise ValueError(_validation.message("validation_split", "a share in [0, 1)", _validation.describe(split)))
-
-
 def _run(method, given):
     """The method's result; what a check found in the middle of a stream comes out as it was raised."""
     try:
@@ -231,18 +185,3 @@ def _run(method, given):
         if found is None:
             raise
         raise found from error
-
-
-def _place_in_global_batch(num_examples):
-    """The number of this device's first example in the batch that all devices share, and the size of that batch."""
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-        return tf.zeros([], tf.int32), num_examples
-    context = tf.distribute.get_replica_context()
-    sizes = context.all_gather(num_examples[None], axis=0)
-    return tf.reduce_sum(sizes[: context.replica_id_in_sync_group]), tf.reduce_sum(sizes)
-
-
-def _sum_over_devices(sums):
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-        return sums
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
