@@ -231,7 +231,7 @@ NORMAL = tfd.Normal([0.0, 1.0], 1.0)
         (
             {"posterior": tfd.Poisson(3.0)},
             TypeError,
-            r'posterior: expected a reparameterizable .*"score_function" applies',
+            r'posterior: expected a reparameterizable .*Poisson, which is discrete; .*"score_function"',
         ),
         ({"num_samples": 0}, ValueError, "num_samples: expected an integer of at least 1; got 0"),
         ({"num_samples": 2.5}, ValueError, "num_samples: expected an integer"),

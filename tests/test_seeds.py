@@ -74,3 +74,54 @@ def test_other_seeds_are_refused(seed):
 def test_other_widths_are_refused():
     with pytest.raises(TypeError, match="dtype: expected float32 or float64; got float16"):
         seeds.uniform([2], 0, tf.float16)
+
+
+def test_folded_seeds_are_unrelated_and_the_same_in_every_mode():
+    streams = [
+        seeds.uniform([10_000], s).numpy() for s in (7, *(seeds.fold(7, n) for n in (0, 1, 2)), seeds.fold(8, 0))
+    ]
+    correlations = np.corrcoef(streams)[np.triu_indices(len(streams), 1)]
+    assert np.abs(correlations).max() < stats.norm.isf(1e-4 / 2 / len(correlations)) / np.sqrt(10_000)
+    for seed in (7, (-3, -(2**31)), 2**40):
+        folds = [run(lambda seed=seed: seeds.fold(seed, tf.constant(5, tf.int64))).numpy() for run in MODES.values()]
+        np.testing.assert_array_equal(folds, [seeds.fold(seed, 5).numpy()] * 3)
+
+
+ROWS = {"dtype": st.sampled_from([tf.float32, tf.float64]), "num_columns": st.integers(1, 9)}
+
+
+@given(first=st.integers(0, 2**31 - 20), cut=st.integers(0, 12), **ROWS)
+@settings(max_examples=25, deadline=None)
+def test_a_row_is_the_same_whichever_rows_come_with_it(first, cut, num_columns, dtype):
+    whole = seeds.uniform_rows(first, [12, num_columns], 3, dtype).numpy()
+    parts = (
+        seeds.uniform_rows(first, [cut, num_columns], 3, dtype),
+        seeds.uniform_rows(tf.constant(first + cut), [12 - cut, num_columns], 3, dtype),
+    )
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
+    assert len(np.unique(whole)) == whole.size or dtype == tf.float32  # 2^23 values: rarely, two agree
+
+
+@given(words=st.tuples(WORDS, WORDS), **ROWS)
+@settings(max_examples=10, deadline=None)
+def test_the_same_rows_in_every_mode(words, num_columns, dtype):
+    seed, first = tf.constant(words, tf.int32), tf.constant(5)
+    draws = [run(lambda: seeds.uniform_rows(first, [7, num_columns], seed, dtype)).numpy() for run in MODES.values()]
+    assert len({draw.tobytes() for draw in draws}) == 1
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+@pytest.mark.parametrize("num_columns", [1, 3, 4])
+def test_rows_are_uniform_and_unrelated(num_columns, dtype):
+    table = seeds.uniform_rows(0, [20_000, num_columns], 5, dtype).numpy()
+    assert table.shape == (20_000, num_columns)
+    assert_law(table.ravel(), stats.uniform.cdf, shared_among=6)
+    other = seeds.uniform_rows(0, [20_000, num_columns], 6, dtype).numpy()
+    streams = np.concatenate([table[1:].T, table[:-1].T, other[1:].T])  # columns, their neighbours below, another seed
+    correlations = np.corrcoef(streams)[np.triu_indices(len(streams), 1)]
+    assert np.abs(correlations).max() < stats.norm.isf(1e-4 / 6 / 2 / len(correlations)) / np.sqrt(19_999)
+
+
+def test_rows_of_other_widths_of_numbers_are_refused():
+    with pytest.raises(TypeError, match="dtype: expected float32 or float64; got float16"):
+        seeds.uniform_rows(0, [2, 2], 0, tf.float16)

@@ -29,6 +29,7 @@ class TrainedOnExamples(keras.Model):
 
     def __init__(self, seed, **kwargs):
         super().__init__(**kwargs)
+        self.autocast = False  # examples keep their width; the nets cast what they take
         self.seed = _validation.count("seed", seed, minimum=0)
         self._averages = Averages(["loss", "elbo", "reconstruction", "kl"])
 
