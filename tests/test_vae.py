@@ -101,7 +101,7 @@ def test_gradients_are_those_of_the_closed_form(gradient, kl):
     @tf.function
     def one(seed):
         with tf.GradientTape() as tape:
-            terms = model.terms(tf.constant(x), 0, tf.stack([seed, seed]), 1)
+            terms = model.terms(tf.constant(x), model.noise(0, len(x), 1, tf.stack([seed, seed])))
             loss = tf.reduce_mean(terms.loss)
         return tape.gradient(loss, model.trainable_weights)
 
@@ -132,6 +132,10 @@ def test_training_reaches_the_optimum_of_probabilistic_pca(name, latent_dim):
 # Any VAE, by hand
 
 
+def latents(q, eps):
+    return q.mean() + q.stddev() * eps
+
+
 def by_hand(model, x, z):
     """log p(x | z), log p(z) and log q(z | x) from TFP's densities, each [num_samples, batch]."""
     q = model.posterior(x)
@@ -157,11 +161,11 @@ def test_the_weighted_objective_is_the_bound_of_its_samples(likelihood, gradient
     seed = model.evaluation_seed
     q = model.posterior(x)
     with tf.GradientTape() as tape:
-        terms = model.terms(tf.constant(x), 0, seed, 4)
+        terms = model.terms(tf.constant(x), model.noise(0, 6, 4, seed))
     slopes = tape.gradient(terms.loss, model.trainable_weights)
     with tf.GradientTape() as tape:
         q = model.posterior(x)
-        z = model._latents(q, 4, 0, seed)
+        z = latents(q, model.noise(0, 6, 4, seed))
         fit, prior, log_q = by_hand(model, x, z)
         wanted, _ = at_samples(lambda z: sum(by_hand(model, x, z)[:2]), q, z, gradient)
         loss = -wanted
@@ -176,7 +180,7 @@ def test_the_weighted_objective_is_the_bound_of_its_samples(likelihood, gradient
 def test_the_elbo_is_the_sum_over_pixels_in_nats(likelihood):
     x = binary(6)
     model = VAE([7], [5], 2, likelihood, num_samples=3, seed=0, dtype="float64")
-    z = model._latents(model.posterior(x), 3, 0, model.evaluation_seed)
+    z = latents(model.posterior(x), model.noise(0, 6, 3, model.evaluation_seed))
     fit, _, _ = by_hand(model, x, z)
     q = model.posterior(x)
     divergence = tf.reduce_sum(companion.gaussian.kl_divergence(q.mean(), q.stddev(), 0.0, 1.0), axis=1)
@@ -199,7 +203,7 @@ def test_beta_weighs_the_divergence_in_the_loss_alone():
     one, four = (VAE([7], [5], 2, beta=beta, seed=0, dtype="float64") for beta in (1.0, 4.0))
     for model in (one, four):
         model.build((None, 8))
-    a, b = (model.terms(x, 0, one.evaluation_seed, 1) for model in (one, four))
+    a, b = (model.terms(x, one.noise(0, 6, 1, one.evaluation_seed)) for model in (one, four))
     np.testing.assert_allclose(b.loss - a.loss, 3.0 * a.kl, atol=1e-10)
     np.testing.assert_array_equal(a.elbo, b.elbo)
 
@@ -214,10 +218,14 @@ def test_other_priors_have_their_own_divergence():
     assert model.kl == "analytic"
     sampled = VAE([7], [5], 2, prior=shifted, kl="sampled", seed=0)
     exact = model.posterior(x).kl_divergence(shifted).numpy().mean()
-    assert float(model.terms(x, 0, model.evaluation_seed, 1).kl.numpy().mean()) == pytest.approx(exact, rel=1e-5)
+    assert float(model.terms(x, model.noise(0, 400, 1, model.evaluation_seed)).kl.numpy().mean()) == pytest.approx(
+        exact, rel=1e-5
+    )
     sampled.build((None, 8))
     assert_mean(
-        sampled.terms(x, 0, model.evaluation_seed, 50).kl.numpy() - model.posterior(x).kl_divergence(shifted), 0.0
+        sampled.terms(x, model.noise(0, 400, 50, model.evaluation_seed)).kl.numpy()
+        - model.posterior(x).kl_divergence(shifted),
+        0.0,
     )
     assert VAE([7], [5], 2, prior=mixture, seed=0).kl == "sampled"
 

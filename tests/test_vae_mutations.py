@@ -36,8 +36,8 @@ PLANTED = {
     "noise with a mean": ("model", "tf.math.ndtri(u)", "0.1 + tf.math.ndtri(u)"),
     "noise shared by an example's samples": (
         "model",
-        "tf.transpose(eps, [1, 0, 2])",
-        "tf.transpose(eps[:, :1] + 0 * eps, [1, 0, 2])",
+        "return tf.transpose(eps, [1, 0, 2])",
+        "return tf.transpose(eps[:, :1] + 0 * eps, [1, 0, 2])",
     ),
 }
 
@@ -67,15 +67,15 @@ def check_laws():
     exact = pca.elbo(x, *pca.best_diagonal_posterior(x))
     for kl in ("analytic", "sampled"):
         model = linear_vae.from_pca(pca, kl=kl)
-        terms = model.terms(copies, 0, model.evaluation_seed, 2)
+        terms = model.terms(copies, model.noise(0, len(copies), 2, model.evaluation_seed))
         for values in (-terms.loss, terms.elbo):
             assert_mean(values.numpy().reshape(FEW, COPIES).T, exact, shared_among=10)
     loose = linear_vae.from_pca(pca, objective="importance_weighted", num_samples=8)
-    terms = loose.terms(copies, 0, loose.evaluation_seed, 8)
+    terms = loose.terms(copies, loose.noise(0, len(copies), 8, loose.evaluation_seed))
     lost = np.repeat(pca.log_marginal(x), COPIES) + terms.loss.numpy()
     assert lost.mean() < pca.gap / 2 - 4 * lost.std() / np.sqrt(len(lost))  # eight samples are worth more than one
     weighted = linear_vae.from_pca(pca, "full_covariance", objective="importance_weighted", num_samples=3)
-    terms = weighted.terms(copies[:COPIES], 0, weighted.evaluation_seed, 3)
+    terms = weighted.terms(copies[:COPIES], weighted.noise(0, COPIES, 3, weighted.evaluation_seed))
     np.testing.assert_allclose(-terms.loss, pca.log_marginal(x)[0], atol=1e-9)
 
 

@@ -133,6 +133,8 @@ MODES = {
     "graph": {},
     "steps_5": {"steps_per_execution": 5},
     "xla": {"jit_compile": True},
+    "xla_steps_3": {"jit_compile": True, "steps_per_execution": 3},
+    "xla_steps_5": {"jit_compile": True, "steps_per_execution": 5},
     "as_keras_chooses": {"jit_compile": "auto"},
 }
 

@@ -120,7 +120,7 @@ class VAE(TrainedOnExamples):
         """Makes the nets that were given as widths, and checks that all outputs fit. Keras calls this, or `fit` does.
 
         Args:
-            input_shape: (None, *event).
+            input_shape: ``(None, *event)``.
         """
         if self.event_shape is not None:
             return
@@ -204,7 +204,9 @@ class VAE(TrainedOnExamples):
         Returns:
             A tensor of shape [num_examples, *event].
         """
-        return self.decode(self._latents(self.posterior(x), 1, 0, seeds.as_seed(seed))[0]).mean()
+        posterior = self.posterior(x)
+        eps = self.noise(0, posterior.batch_shape[0], 1, seeds.as_seed(seed))
+        return self.decode(find(posterior).g(eps)[0]).mean()
 
     def call(self, x, training=False):
         """The mean of p(x | z) at the centre of q(z | x), g(0): what `predict` returns, the same at every call."""
@@ -230,11 +232,11 @@ class VAE(TrainedOnExamples):
         """
         num_samples = self.num_samples if num_samples is None else _validation.count("num_samples", num_samples)
         x, seed = self._examples(x), seeds.as_seed(seed)
-        return in_parts(
-            lambda first_row, rows: self.terms(rows, first_row, seed, num_samples).elbo,
-            x,
-            num_samples * self._numbers_an_example,
-        )
+
+        def of_rows(first_row, rows):
+            return self.terms(rows, self.noise(first_row, tf.shape(rows)[0], num_samples, seed)).elbo
+
+        return in_parts(of_rows, x, num_samples * self._numbers_an_example)
 
     def log_marginal(self, x, num_samples=1000, seed=None):
         r"""An estimate of log p(x) of each example by importance sampling from q, in nats.
@@ -261,27 +263,41 @@ class VAE(TrainedOnExamples):
 
         def of_rows(first_row, rows):
             posterior = self._posterior(rows)
-            z = self._latents(posterior, num_samples, first_row, seed)
+            z = find(posterior).g(self.noise(first_row, tf.shape(rows)[0], num_samples, seed))
             log_joint = lambda z: self._log_likelihood(z, rows) + self.prior_distribution.log_prob(z)  # noqa: E731
             return at_samples(log_joint, posterior, z, "pathwise")[0]
 
         return in_parts(of_rows, x, num_samples * self._numbers_an_example)
 
-    def terms(self, x, first_row, seed, num_samples, training=False):
+    def noise(self, first_row, num_examples, num_samples, seed):
+        """Standard normal noise of which an example's part depends on the seed and on its row alone.
+
+        Args:
+            first_row: the place of the first example.
+            num_examples: how many there are.
+            num_samples: how many samples of z an example.
+            seed: an int32 tensor of shape [2].
+
+        Returns:
+            eps, shape [num_samples, num_examples, latent_dim].
+        """
+        u = seeds.uniform_rows(first_row, [num_examples, num_samples * self.latent_dim], seed, self.variable_dtype)
+        eps = tf.reshape(tf.math.ndtri(u), [num_examples, num_samples, self.latent_dim])
+        return tf.transpose(eps, [1, 0, 2])
+
+    def terms(self, x, eps, training=False):
         """The loss and its terms for a batch; `fit` and `evaluate` call this.
 
         Args:
             x: examples as a tensor, shape [batch, *event].
-            first_row: the place of the first example, on which the noise depends.
-            seed: an int32 tensor of shape [2].
-            num_samples: how many samples of z an example.
+            eps: noise, shape [num_samples, batch, latent_dim].
             training: whether dropout and the like are on.
 
         Returns:
             `companion.vae.objective.Terms`, each of shape [batch].
         """
         posterior, prior = self._posterior(x, training), self.prior_distribution
-        z = self._latents(posterior, num_samples, first_row, seed)
+        z = find(posterior).g(eps)
 
         def log_likelihood(z):
             return self._log_likelihood(z, x, training)
@@ -337,13 +353,6 @@ class VAE(TrainedOnExamples):
 
     def _log_likelihood(self, z, x, training=False):
         return self.likelihood.log_prob(self._decoder_outputs(z, training), x)
-
-    def _latents(self, posterior, num_samples, first_row, seed):
-        """Samples of q, shape [num_samples, batch, latent_dim]; an example's depend on its row alone."""
-        shape = [posterior.batch_shape_tensor()[0], num_samples * self.latent_dim]
-        u = seeds.uniform_rows(first_row, shape, seed, self.variable_dtype)
-        eps = tf.reshape(tf.math.ndtri(u), [-1, num_samples, self.latent_dim])
-        return find(posterior).g(tf.transpose(eps, [1, 0, 2]))
 
     def _examples(self, x):
         """Examples as a tensor, checked; the model is built."""

@@ -3,8 +3,6 @@
 Keras takes it from TensorFlow's global seed, which a run that is restored half way has not kept.
 """
 
-import itertools
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -14,30 +12,40 @@ from companion import _validation, seeds
 __all__ = ["repeatable"]
 
 
-def repeatable(given, seed):
+def repeatable(given, seed, steps_per_execution, places):
     """The arguments of `keras.Model.fit` with shuffled batches in the place of an array that is to be shuffled.
 
     Args:
         given: the arguments by name; x, if it is an array, is a NumPy array.
         seed: what the order depends on, besides the number of steps taken.
+        steps_per_execution: how many steps Keras takes at a time. It would run over the end of an epoch in a dataset
+            without end.
+        places: whether the batches are to hold the examples' places in the array, and not the examples.
+
+    Returns:
+        The arguments, and the array as a tensor if the batches hold places in it, else None.
     """
     if not isinstance(given["x"], np.ndarray):
-        return given if isinstance(given["x"], keras.utils.PyDataset) else {**given, "shuffle": False}
+        return (given if isinstance(given["x"], keras.utils.PyDataset) else {**given, "shuffle": False}), None
     given = _split(given)
     callbacks = given.get("callbacks")
     if given.get("shuffle", True) is not True or isinstance(callbacks, keras.callbacks.CallbackList):
-        return given
+        return given, None
     batch_size = given.get("batch_size") or 32
     if isinstance(given.get("validation_data"), np.ndarray):
         given.setdefault("validation_batch_size", batch_size)
-    order = _Order(seed)
-    if given.get("steps_per_epoch") is None:
-        batches = _shuffled(given["x"], batch_size, lambda: order.seed)
-    else:  # an epoch is no pass through the data: passes are counted
-        passes = itertools.count()
-        batches = _shuffled(given["x"], batch_size, lambda: seeds.fold(order.first_seed, next(passes))).repeat()
-    callbacks = [order, *tf.nest.flatten(callbacks or [])]
-    return {**given, "x": batches, "batch_size": None, "shuffle": False, "callbacks": callbacks}
+    examples, start = tf.constant(given["x"]), _Start()
+    num_batches = -(-len(examples) // _validation.count("batch_size", batch_size))
+    endless = given.get("steps_per_epoch") is not None or num_batches % steps_per_execution == 0
+    seed_of_pass = lambda number: seeds.fold(seed, start.steps(int(number) * num_batches, endless))  # noqa: E731
+    batches = _shuffled_places(len(examples), batch_size, num_batches, endless, seed_of_pass)
+    if not places:
+        batches = batches.map(lambda rows: tf.gather(examples, rows))
+    instead = {"x": _plain(batches), "batch_size": None, "shuffle": False}
+    if endless:
+        instead["steps_per_epoch"] = given.get("steps_per_epoch") or num_batches
+    instead["callbacks"] = [start, *tf.nest.flatten(callbacks or [])]
+    return {**given, **instead}, examples if places else None
 
 
 def _split(given):
@@ -56,35 +64,50 @@ def _split(given):
     return {**given, "x": x[:start], "validation_data": x[start:]}
 
 
-class _Order(keras.callbacks.Callback):
-    """The seed of each epoch's order, made from the number of steps taken before it."""
+class _Start(keras.callbacks.Callback):
+    """How many steps had been taken when the first epoch and the present one began: not zero in a run that goes on."""
 
-    def __init__(self, seed):
+    def __init__(self):
         super().__init__()
-        self._seed_of_run, self.seed, self.first_seed = seed, None, None
+        self._first, self._present = None, None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.seed = seeds.fold(self._seed_of_run, self.model.optimizer.iterations.numpy())
-        self.first_seed = self.seed if self.first_seed is None else self.first_seed
+        self._present = int(self.model.optimizer.iterations.numpy())
+        self._first = self._present if self._first is None else self._first
+
+    def steps(self, after, endless):
+        """How many steps come before a pass: one of many in a row, or that of the present epoch."""
+        return self._first + after if endless else self._present
 
 
-def _shuffled(array, batch_size, next_seed):
-    """Batches of an array as a `tf.data.Dataset`, in a new order each time that it is gone through.
+def _shuffled_places(num_examples, batch_size, num_batches, endless, seed_of_pass):
+    """Batches of the numbers 0 to num_examples - 1 as a `tf.data.Dataset`; each pass has an order of its own.
+
+    Keras makes one iterator of a dataset without end; of another, one or two every epoch, which costs tens of
+    milliseconds.
 
     Args:
-        array: shape [num_examples, *event].
-        batch_size: of all batches but the last.
-        next_seed: a callable without arguments that is asked for a seed, an int32 tensor of shape [2], each time.
+        num_examples: how many.
+        batch_size: of all batches but the last of a pass.
+        num_batches: of a pass.
+        endless: whether passes follow each other without end.
+        seed_of_pass: a callable from the number of a pass to a seed, an int32 tensor of shape [2].
     """
-    examples = tf.constant(array)
-    batch_size = _validation.count("batch_size", batch_size)
-    num_batches = -(-len(array) // batch_size)
 
-    def one_pass(_):
-        seed = tf.ensure_shape(tf.py_function(next_seed, [], tf.int32), [2])
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(array)), seed)
-        places = tf.data.Dataset.range(num_batches)
-        return places.map(lambda i: tf.gather(examples, order[i * batch_size : (i + 1) * batch_size]))
+    def one_pass(number):
+        seed = tf.ensure_shape(tf.py_function(seed_of_pass, [number], tf.int32), [2])
+        order = tf.random.experimental.stateless_shuffle(tf.range(num_examples), seed)
+        return tf.data.Dataset.range(num_batches).map(lambda i: order[i * batch_size : (i + 1) * batch_size])
 
-    dataset = tf.data.Dataset.from_tensors(0).flat_map(one_pass)
-    return dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(tf.data.AUTOTUNE)
+    passes = tf.data.Dataset.range(tf.int64.max if endless else 1).flat_map(one_pass)
+    return passes.apply(
+        tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY if endless else num_batches)
+    )
+
+
+def _plain(dataset):
+    """The dataset without the rewriting and tuning of TensorFlow, which take longer than they save here."""
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
+    return dataset.prefetch(2).with_options(options)

@@ -1,9 +1,8 @@
 """A `keras.Model` that is trained on examples alone, by a loss of each example that needs noise.
 
-Contract: a subclass defines `terms(x, first_row, seed, num_samples, training)`, the `Terms` of a batch whose first
-example is number `first_row`; `check_data(argument, array)`, which returns the array, or raises, and builds the model
-with `build_for`; and `build`. The loss is the mean over the examples of the global batch, also where devices share
-it unevenly.
+Contract: a subclass defines `noise(first_row, num_examples, num_samples, seed)`; `terms(x, eps, training)`, the `Terms`
+of a batch; `check_data(argument, array)`, which returns the array, or raises, and builds the model with `build_for`;
+and `build`. The loss is the mean over the examples of the global batch, also where devices share it unevenly.
 """
 
 import inspect
@@ -14,6 +13,7 @@ import tensorflow as tf
 from companion import _validation, seeds
 from companion.vae import inputs, order
 from companion.vae.averages import Averages
+from companion.vae.compiled_steps import CompiledSteps
 from companion.vae.devices import place_in_global_batch, sum_over_devices
 
 __all__ = ["TrainedOnExamples"]
@@ -88,7 +88,12 @@ class TrainedOnExamples(keras.Model):
         if given.get("validation_data") is not None:
             given["validation_data"] = self._checked("validation_data", given["validation_data"])
         if self.compiled:
-            given = order.repeatable(given, seeds.fold(self.seed, 2))
+            function = self.make_train_function()
+            in_one_program = isinstance(function, CompiledSteps)
+            order_seed = seeds.fold(self.seed, 2)
+            given, examples = order.repeatable(given, order_seed, self.steps_per_execution, places=in_one_program)
+            if in_one_program:
+                function.examples = examples
         return _run(super().fit, given)
 
     def evaluate(self, x=None, *args, **kwargs):
@@ -117,40 +122,59 @@ class TrainedOnExamples(keras.Model):
         """What `call` returns for examples, as a NumPy array: as `keras.Model.predict`."""
         return _run(super().predict, {**_bind(super().predict, "predict", x, args, kwargs), "x": self._checked("x", x)})
 
+    def make_train_function(self, force=False):
+        """What `fit` calls for every `steps_per_execution` batches; Keras calls this."""
+        one_device = self.distribute_strategy.num_replicas_in_sync == 1
+        if not (self.jit_compile and self.steps_per_execution > 1 and one_device and not self.run_eagerly):
+            return super().make_train_function(force)
+        if self.train_function is None or force:
+            self.train_function = CompiledSteps(self, self.steps_per_execution)
+        return self.train_function
+
     def train_step(self, data):
         """One step of the optimizer; Keras calls this."""
-        x = self._only_examples(data)
+        x = self.only_examples(data)
         first_row, num_examples = place_in_global_batch(tf.shape(x)[0])
-        seed = seeds.fold(self.training_seed, tf.convert_to_tensor(self.optimizer.iterations))
+        self.learn(x, self.training_noise(first_row, tf.shape(x)[0], self.optimizer.iterations), num_examples)
+        return self.get_metrics_result()
+
+    def test_step(self, data):
+        """The metrics of a batch added to those before; Keras calls this."""
+        x = self.only_examples(data)
+        first_row, num_examples = place_in_global_batch(tf.shape(x)[0])
+        first_row += tf.cast(self._averages.num_examples, tf.int32)
+        eps = self.noise(first_row, tf.shape(x)[0], self.num_samples, self.evaluation_seed)
+        self._report(self.terms(x, eps, training=False), num_examples)
+        return self.get_metrics_result()
+
+    def training_noise(self, first_row, num_examples, step):
+        """The noise of some examples of the batch in a training step."""
+        seed = seeds.fold(self.training_seed, tf.convert_to_tensor(step))
+        return self.noise(first_row, num_examples, self.num_samples, seed)
+
+    def learn(self, x, eps, num_examples):
+        """One step of the optimizer with given noise, for this device's part of `num_examples`."""
         with tf.GradientTape() as tape:
-            terms = self.terms(x, first_row, seed, self.num_samples, training=True)
+            terms = self.terms(x, eps, training=True)
             loss = tf.reduce_sum(terms.loss) / tf.cast(num_examples, terms.loss.dtype)
             loss = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
         self.optimizer.apply(tape.gradient(loss, weights), weights)
-        return self._reported(terms, num_examples)
+        self._report(terms, num_examples)
 
-    def test_step(self, data):
-        """The metrics of a batch added to those before; Keras calls this."""
-        x = self._only_examples(data)
-        first_row, num_examples = place_in_global_batch(tf.shape(x)[0])
-        first_row += tf.cast(self._averages.num_examples, tf.int32)
-        terms = self.terms(x, first_row, self.evaluation_seed, self.num_samples, training=False)
-        return self._reported(terms, num_examples)
+    def only_examples(self, data):
+        """The examples of a batch as Keras hands it on, of the model's width."""
+        return tf.cast(keras.utils.unpack_x_y_sample_weight(data)[0], self.variable_dtype)
 
     def _maybe_symbolic_build(self, *args, **kwargs):
         """Nothing: the model is built. Keras would look at a batch, and fail if the devices' shares of it differ."""
 
-    def _reported(self, terms, num_examples):
+    def _report(self, terms, num_examples):
         sums = tf.reduce_sum(tf.stop_gradient(terms.stacked()), axis=1)
         self._averages.update_state(sum_over_devices(sums), num_examples)
-        return self.get_metrics_result()
 
     def _in_order(self, logs):
         return [logs[name] for name in self._averages.names]
-
-    def _only_examples(self, data):
-        return tf.cast(keras.utils.unpack_x_y_sample_weight(data)[0], self.variable_dtype)
 
     def _checked(self, argument, data):
         data = inputs.checked(argument, data, self)

@@ -1,0 +1,65 @@
+"""Several training steps as one XLA program."""
+
+import itertools
+
+import tensorflow as tf
+
+__all__ = ["CompiledSteps"]
+
+
+class CompiledSteps:
+    """What Keras calls for every `steps_per_execution` batches, in the place of its own loop of programs.
+
+    With the loop inside the program, XLA keeps the weights and the optimizer's state in place from step to step; a
+    program for each step reads all of them and writes them anew. The noise is made outside: XLA's generator for
+    processors is slow.
+
+    Args:
+        model: a `TrainedOnExamples`.
+        steps: how many at a time.
+
+    Attributes:
+        examples: an array of examples as a tensor if the batches hold their places in it, else None.
+    """
+
+    def __init__(self, model, steps):
+        self.examples = None
+        self._model, self._steps = model, steps
+        self._noise = tf.function(self._noise_of_steps, autograph=False)
+        self._program = tf.function(self._learn, jit_compile=True, autograph=False)
+
+    def __call__(self, iterator):
+        """Takes the batches from an iterator; raises StopIteration if there is none."""
+        batches = list(itertools.islice(iterator, self._steps))
+        if not batches:
+            raise StopIteration
+        for _, alike in itertools.groupby(batches, key=lambda batch: tf.nest.flatten(batch)[0].shape):
+            self._run(list(alike))
+        return self._model.get_metrics_result()
+
+    def _run(self, batches):
+        """Batches of one shape; the program is made for one of them, or for as many as there can be."""
+        count = len(batches)
+        if count > 1:
+            batches = batches + batches[:1] * (self._steps - count)
+        stack = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
+        eps = self._noise(tf.shape(tf.nest.flatten(stack)[0])[:2], self._model.optimizer.iterations.value)
+        self._program(stack, eps, tf.constant(count), self.examples)
+
+    def _noise_of_steps(self, shape, first_step):
+        steps = tf.range(shape[0])
+        dtype = self._model.variable_dtype
+        return tf.map_fn(
+            lambda i: self._model.training_noise(0, shape[1], tf.cast(first_step, tf.int32) + i),
+            steps,
+            fn_output_signature=tf.TensorSpec([self._model.num_samples, None, self._model.latent_dim], dtype),
+        )
+
+    def _learn(self, stack, eps, count, examples):
+        def one(i):
+            batch = tf.nest.map_structure(lambda part: part[i], stack)
+            x = self._model.only_examples(batch) if examples is None else tf.gather(examples, batch)
+            self._model.learn(x, eps[i], tf.shape(x)[0])
+            return (i + 1,)
+
+        tf.while_loop(lambda i: i < count, one, (tf.constant(0),))
