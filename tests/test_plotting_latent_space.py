@@ -69,9 +69,12 @@ def test_latent_maps_have_a_panel_and_a_glyph_for_each_label():
 
 def test_image_rows_show_the_images_in_order():
     figure = latent_space.image_rows({"given": IMAGES[0], "decoded": IMAGES[1][:3, ..., None]})
-    axes = np.reshape(figure.figure.axes, [2, 5])
-    assert np.array_equal(axes[0, 4].images[0].get_array(), IMAGES[0, 4])
-    assert np.array_equal(axes[1, 2].images[0].get_array(), IMAGES[1, 2])
-    assert not axes[1, 3].images
-    assert axes[0, 0].images[0].get_clim() == (0.0, 1.0)
+    given, decoded = (ax.images[0].get_array() for ax in figure.figure.axes)
+    width = IMAGES.shape[-1]
+    for strip, images in ((given, IMAGES[0]), (decoded, IMAGES[1][:3])):
+        assert strip.shape == (IMAGES.shape[-2], len(images) * (width + 1))
+        for place, image in enumerate(images):
+            assert np.array_equal(strip[:, place * (width + 1) :][:, :width], image)
+    assert not given[:, width :: width + 1].any()  # white between the images
+    assert figure.figure.axes[0].images[0].get_clim() == (0.0, 1.0)
     assert repr(figure) == "StaticFigure(given; decoded)"

@@ -13,7 +13,7 @@ __all__ = ["image_rows", "latent_map", "walker"]
 # Ten colours; the points are drawn as the digits they stand for, so that no colour needs to be told from another
 _LABEL_COLOURS = [COLOURS[name] for name in ("blue", "orange", "green", "purple", "amber", "black", "sky", "grey")]
 _LABEL_COLOURS += ["#661100", "#332288"]
-_WIDTH = 280
+_WIDTH = 240
 
 
 def latent_map(panels, limit=3.5):
@@ -49,22 +49,20 @@ def image_rows(rows):
         rows: a mapping of titles to images of shape [num_images, height, width] or [num_images, height, width, 1].
 
     Returns:
-        A `StaticFigure` with one axes an image.
+        A `StaticFigure` with one axes a row.
 
     Example:
         >>> image_rows({"given": np.zeros((3, 8, 8)), "decoded": np.ones((3, 8, 8, 1))})
         StaticFigure(given; decoded)
     """
     rows = {title: np.asarray(images).reshape(np.shape(images)[:3]) for title, images in rows.items()}
-    columns = max(len(images) for images in rows.values())
-    figure, axes = new_axes(rows=len(rows), columns=columns, height=0.95, squeeze=False)
-    for line, (title, images) in zip(axes, rows.items(), strict=True):
-        for ax in line:
-            ax.set_axis_off()
-        for ax, image in zip(line, images, strict=False):
-            ax.imshow(image, cmap="gray_r", vmin=0.0, vmax=1.0)
-        line[0].set_title(title, loc="left", fontsize="small").set_in_layout(False)  # wider than its image
-        line[0].set_ylabel(title)  # not drawn, for the figure's name
+    figure, axes = new_axes(rows=len(rows), height=0.95, squeeze=False)
+    for (ax,), (title, images) in zip(axes, rows.items(), strict=True):
+        strip = np.concatenate(np.pad(images, ((0, 0), (0, 0), (0, 1))), axis=1)  # a white column after each image
+        ax.imshow(strip, cmap="gray_r", vmin=0.0, vmax=1.0)
+        ax.set_title(title, loc="left", fontsize="small")
+        ax.set_ylabel(title)  # not drawn, for the figure's name
+        ax.set_axis_off()
     return StaticFigure(figure)
 
 
