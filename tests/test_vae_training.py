@@ -93,6 +93,18 @@ def test_the_loss_comes_first_in_a_list():
         np.testing.assert_allclose(sorted(listed), sorted(by_name.values()), rtol=1e-6)
 
 
+@pytest.mark.parametrize("compiled", [{}, {"jit_compile": True, "steps_per_execution": 3}])
+def test_a_step_on_a_batch_between_fits_is_a_step(compiled):
+    """The step's noise is that of the place in the run, and the batch is the one that was given."""
+    model, other = vae(compiled), vae({})
+    for one in (model, other):
+        fit(one, X[:30])
+        one.train_on_batch(X[:7])
+        fit(one, X[:30])
+    for found, wanted in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+
+
 def test_the_progress_bar_shows_the_metrics(capsys):
     model = vae()
     model.fit(X, verbose=1)

@@ -1,5 +1,6 @@
 """Several training steps as one XLA program."""
 
+import contextlib
 import itertools
 
 import tensorflow as tf
@@ -17,23 +18,31 @@ class CompiledSteps:
     Args:
         model: a `TrainedOnExamples`.
         steps: how many at a time.
-
-    Attributes:
-        examples: an array of examples as a tensor if the batches hold their places in it, else None.
     """
 
     def __init__(self, model, steps):
-        self.examples = None
+        self._examples = None
         self._model, self._steps = model, steps
         self._noise = tf.function(self._noise_of_steps, autograph=False)
         self._program = tf.function(self._learn, jit_compile=True, autograph=False)
+
+    @contextlib.contextmanager
+    def places_in(self, examples):
+        """Inside, batches hold the places of their examples in this tensor, or the examples if it is None."""
+        self._examples = examples
+        try:
+            yield
+        finally:
+            self._examples = None
 
     def __call__(self, iterator):
         """Takes the batches from an iterator; raises StopIteration if there is none."""
         batches = list(itertools.islice(iterator, self._steps))
         if not batches:
             raise StopIteration
-        for _, alike in itertools.groupby(batches, key=lambda batch: tf.nest.flatten(batch)[0].shape):
+        if self._examples is None:
+            batches = [self._model.only_examples(batch) for batch in batches]
+        for _, alike in itertools.groupby(batches, key=lambda batch: batch.shape):
             self._run(list(alike))
         return self._model.get_metrics_result()
 
@@ -42,9 +51,9 @@ class CompiledSteps:
         count = len(batches)
         if count > 1:
             batches = batches + batches[:1] * (self._steps - count)
-        stack = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
-        eps = self._noise(tf.shape(tf.nest.flatten(stack)[0])[:2], self._model.optimizer.iterations.value)
-        self._program(stack, eps, tf.constant(count), self.examples)
+        stack = tf.stack(batches)
+        eps = self._noise(tf.shape(stack)[:2], self._model.optimizer.iterations.value)
+        self._program(stack, eps, tf.constant(count), self._examples)
 
     def _noise_of_steps(self, shape, first_step):
         steps = tf.range(shape[0])
@@ -57,8 +66,7 @@ class CompiledSteps:
 
     def _learn(self, stack, eps, count, examples):
         def one(i):
-            batch = tf.nest.map_structure(lambda part: part[i], stack)
-            x = self._model.only_examples(batch) if examples is None else tf.gather(examples, batch)
+            x = stack[i] if examples is None else tf.gather(examples, stack[i])
             self._model.learn(x, eps[i], tf.shape(x)[0])
             return (i + 1,)
 

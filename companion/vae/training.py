@@ -87,14 +87,15 @@ class TrainedOnExamples(keras.Model):
         given = {**_bind(super().fit, "fit", x, args, kwargs), "x": self._checked("x", x)}
         if given.get("validation_data") is not None:
             given["validation_data"] = self._checked("validation_data", given["validation_data"])
-        if self.compiled:
-            function = self.make_train_function()
-            in_one_program = isinstance(function, CompiledSteps)
-            order_seed = seeds.fold(self.seed, 2)
-            given, examples = order.repeatable(given, order_seed, self.steps_per_execution, places=in_one_program)
-            if in_one_program:
-                function.examples = examples
-        return _run(super().fit, given)
+        if not self.compiled:
+            return super().fit(**given)  # which says so
+        function, order_seed = self.make_train_function(), seeds.fold(self.seed, 2)
+        if not isinstance(function, CompiledSteps):
+            given, _ = order.repeatable(given, order_seed, self.steps_per_execution, places=False)
+            return _run(super().fit, given)
+        given, examples = order.repeatable(given, order_seed, self.steps_per_execution, places=True)
+        with function.places_in(examples):
+            return _run(super().fit, given)
 
     def evaluate(self, x=None, *args, **kwargs):
         """The averages of the metrics over examples: as `keras.Model.evaluate`, without targets and weights."""
@@ -105,12 +106,14 @@ class TrainedOnExamples(keras.Model):
         return logs if given.get("return_dict") else self._in_order(logs)
 
     def train_on_batch(self, x, return_dict=False):
-        """One step on a batch of examples; the averages of the metrics since they were last reset."""
+        """One step on a batch of examples; its metrics."""
+        self.reset_metrics()  # older versions of Keras do not
         logs = super().train_on_batch(self._checked("x", x), return_dict=True)
         return logs if return_dict else self._in_order(logs)
 
     def test_on_batch(self, x, return_dict=False):
-        """The averages of the metrics since they were last reset, a batch of examples included."""
+        """The metrics of a batch of examples."""
+        self.reset_metrics()
         logs = super().test_on_batch(self._checked("x", x), return_dict=True)
         return logs if return_dict else self._in_order(logs)
 
