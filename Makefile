@@ -8,6 +8,7 @@
 CHAPTERS ?=
 FORCE ?=
 FILES ?=
+BENCH ?= gradients
 WORKERS ?= 2
 PYTHON313 ?= python3.13
 
@@ -82,8 +83,8 @@ test-colab-versions: .venv-colab/.ready  ## Run the notebooks and unit tests und
 	@touch $@
 
 .PHONY: bench
-bench: .venv-bench/.ready  ## Compare the estimators' speed with plain TensorFlow and JAX
-	.venv-bench/bin/python benchmarks/gradients.py
+bench: .venv-bench/.ready  ## Compare speed with peers (BENCH=gradients: TensorFlow, JAX; BENCH=vae: also PyTorch)
+	.venv-bench/bin/python benchmarks/$(BENCH).py
 
 .venv-bench/.ready: pyproject.toml requirements/lock.txt $(READY)
 	@rm -f $@
@@ -91,7 +92,7 @@ bench: .venv-bench/.ready  ## Compare the estimators' speed with plain TensorFlo
 	.venv-bench/bin/python -m pip install --quiet --require-hashes -r requirements/lock.txt
 	.venv-bench/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	grep -o '^[A-Za-z0-9._-]*==[^ ;]*' requirements/lock.txt > .venv-bench/constraints.txt
-	.venv-bench/bin/python -m pip install --quiet -c .venv-bench/constraints.txt jax
+	.venv-bench/bin/python -m pip install --quiet -c .venv-bench/constraints.txt jax optax torch==2.13.0
 	@touch $@
 
 .PHONY: mutants

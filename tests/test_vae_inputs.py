@@ -430,7 +430,7 @@ def test_latents_that_are_no_finite_numbers_are_refused():
 
 def test_a_model_that_is_not_built_cannot_decode():
     for use in (lambda model: model.decode([[0.0, 0.0]]), lambda model: model.sample(2, seed=0)):
-        with refused(ValueError, "decode", "knows the shape of its data", "not built"):
+        with refused(ValueError, "the model", "knows the shape of its data", "not built"):
             use(vae(built=False))
 
 

@@ -19,11 +19,11 @@ COPIES, FEW = 2000, 4
 
 # name: (module, what stands there, what is planted)
 PLANTED = {
-    "doubled KL in the loss": ("objective", "Terms(beta * divergence -", "Terms(2.0 * beta * divergence -"),
-    "doubled KL in the metric": ("objective", "reconstruction, divergence)", "reconstruction, 2.0 * divergence)"),
-    "doubled sampled KL": ("objective", "divergence = log_q - prior", "divergence = 2.0 * log_q - 2.0 * prior"),
-    "KL with the wrong sign": ("objective", "log_q - prior.log_prob(z)\n", "prior.log_prob(z) - log_q\n"),
-    "prior forgotten in the weights": ("objective", "log_likelihood(z) + prior.log_prob(z)", "log_likelihood(z)"),
+    "doubled KL in the loss": ("terms", "Terms(beta * divergence -", "Terms(2.0 * beta * divergence -"),
+    "doubled KL in the metric": ("terms", "reconstruction, divergence)", "reconstruction, 2.0 * divergence)"),
+    "doubled sampled KL": ("terms", "divergence = log_q - prior", "divergence = 2.0 * log_q - 2.0 * prior"),
+    "KL with the wrong sign": ("terms", "log_q - prior.log_prob(z)\n", "prior.log_prob(z) - log_q\n"),
+    "prior forgotten in the weights": ("terms", "log_likelihood(z) + prior.log_prob(z)", "log_likelihood(z)"),
     "mean over pixels": ("likelihoods", "tf.reduce_sum(values, axis=range", "tf.reduce_mean(values, axis=range"),
     "squared error for the likelihood": ("likelihoods", "-0.5 * tf.exp(-2.0 * log_scale) * _sum", "-0.5 * _sum"),
     "scale for variance": ("likelihoods", "tf.exp(-2.0 * log_scale)", "tf.exp(-1.0 * log_scale)"),

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from companion import VAE, datasets, seeds
 from companion.vae import BetaSchedule, Gaussian
@@ -372,7 +373,8 @@ def test_float64_throughout():
     double.build((None, 6))
     single.build((None, 6))
     double.set_weights(single.get_weights())
-    assert {w.dtype.name for w in double.get_weights()} == {"float64"}
+    assert {w.dtype.name for w in double.get_weights()} == {"float64", "int32"}  # the number of steps
+    assert all(w.dtype == "float64" for w in double.trainable_weights)
     by_hand = double.elbo(X, seed=double.evaluation_seed)
     assert by_hand.dtype == tf.float64
     np.testing.assert_allclose(evaluate(double, batch_size=7)["elbo"], np.mean(by_hand), rtol=1e-12)
@@ -497,7 +499,7 @@ def test_a_run_that_was_killed_resumes_as_if_unbroken(case, tmp_path):
 # Nets that behave differently in training
 
 
-def regularised_encoder():
+def encoder_with_dropout_and_batch_normalization():
     layers = keras.layers
     return keras.Sequential(
         [
@@ -511,7 +513,7 @@ def regularised_encoder():
 
 
 def test_dropout_and_batch_normalization_are_on_in_fit_alone():
-    model = vae(still(), encoder=regularised_encoder())
+    model = vae(still(), encoder=encoder_with_dropout_and_batch_normalization())
     model.build((None, 6))
     state = model.get_weights()
     a, b = (evaluate(model, batch_size=size) for size in (7, 53))
@@ -523,3 +525,110 @@ def test_dropout_and_batch_normalization_are_on_in_fit_alone():
     kl = fit(model, epochs=3, batch_size=53, shuffle=False)["kl"]
     assert len(set(kl)) == 3  # dropout's noise: nothing was learnt, and the closed-form KL has none of its own
     assert not same(model.get_weights(), state)  # the moving averages
+
+
+# What nets and optimizers bring along
+
+
+def kernel_after(compiled, regularizer):
+    encoder = keras.Sequential([keras.layers.Dense(4, kernel_regularizer=regularizer, kernel_initializer=GLOROT)])
+    model = VAE(encoder, [4], 2, seed=0)
+    model.compile(**{"optimizer": keras.optimizers.SGD(0.01), "jit_compile": False, **compiled})
+    fit(model)
+    return model.encoder.get_weights()[0]
+
+
+GLOROT = keras.initializers.GlorotUniform(seed=3)
+
+
+@pytest.mark.parametrize("mode", ["eager", "steps_5", "xla_steps_5"])
+def test_regularizers_are_charged(mode):
+    free, held = (kernel_after(MODES[mode], r) for r in (None, keras.regularizers.L2(2.0)))
+    assert np.linalg.norm(held) < 0.8 * np.linalg.norm(free)
+    np.testing.assert_allclose(held, kernel_after({"run_eagerly": True}, keras.regularizers.L2(2.0)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["steps_5", "xla_steps_5"])
+def test_accumulated_batches_have_noise_of_their_own(mode):
+    """Four batches of one accumulated update are as good as one of four times the size only if their noise differs."""
+    accumulate = keras.optimizers.SGD(0.05, gradient_accumulation_steps=4)
+    losses = [
+        fit(vae({**MODES[m], "optimizer": accumulate.from_config(accumulate.get_config())}))["loss"]
+        for m in ("eager", mode)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    model = vae({"optimizer": accumulate})
+    steps = [model.training_noise(0, 3, step) for step in range(5)]
+    seen = []
+    model.learn = lambda x, eps, n, learn=model.learn: (seen.append(eps), learn(x, eps, n))
+    model.run_eagerly = True
+    fit(model, X[:50], epochs=1)
+    assert len(seen) == 5
+    for found, table in zip(seen, steps, strict=True):
+        np.testing.assert_allclose(found[:, :3], table, rtol=1e-6)
+
+
+def test_a_callback_may_take_a_step_of_its_own():
+    class Step(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            assert np.isfinite(self.model.train_on_batch(X[:7])).all()
+
+    for compiled in ({}, {"jit_compile": True, "steps_per_execution": 3}):
+        model = vae(compiled)
+        fit(model, X[:30], callbacks=[Step()])
+        assert int(model.steps_taken) == 8
+
+
+def test_neighbouring_seeds_have_nothing_in_common():
+    kernels = []
+    for seed in (0, 1, 2):
+        model = VAE([8], [8], 8, seed=seed)
+        model.build((None, 8))
+        kernels += [w.ravel()[:64] for net in (model.encoder, model.decoder) for w in net.get_weights()[::2]]
+    correlations = np.corrcoef(kernels) - np.eye(len(kernels))
+    assert np.abs(correlations).max() < 0.55  # 66 pairs of 64 numbers: 4.4 standard errors
+
+
+def test_data_are_differentiable():
+    x = tf.constant(X[:5])
+    model = vae()
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        bound = model.elbo(x, seed=1)
+    found = tape.gradient(bound, x)
+    wanted = tf.function(lambda a: tf.gradients(model.elbo(a, seed=1), a)[0])(x)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_log_marginal_is_the_same_in_chunks(monkeypatch):
+    model = vae()
+    whole = model.log_marginal(X[:9], num_samples=50, seed=2)
+    monkeypatch.setattr("companion.vae.model.MOST_NUMBERS", 60)
+    monkeypatch.setattr("companion.vae.chunks.MOST_NUMBERS", 60)
+    np.testing.assert_allclose(model.log_marginal(X[:9], num_samples=50, seed=2), whole, rtol=1e-5)
+
+
+def test_a_warm_up_needs_a_loss_with_beta():
+    model = vae(objective="importance_weighted", num_samples=2)
+    with pytest.raises(
+        ValueError, match=r"BetaSchedule: expected a VAE with objective=.elbo.; got 'importance_weighted'"
+    ):
+        fit(model, callbacks=[BetaSchedule(2)])
+
+
+def test_variables_in_a_prior_are_refused():
+    prior = tfd.Independent(tfd.Normal(tf.Variable([3.0, 3.0]), 1.0), 1)
+    with pytest.raises(
+        ValueError, match=r"prior: expected a distribution of constants; .*Independent with tf.Variables"
+    ):
+        VAE([4], [4], 2, prior=prior)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_samples_are_the_same_in_every_mode(likelihood):
+    model = vae(likelihood=likelihood)
+    model.build((None, X.shape[1]))
+    eager = model.sample(5, seed=1)
+    for jit_compile in (False, True):
+        compiled = tf.function(lambda: model.sample(5, seed=1), jit_compile=jit_compile)()
+        np.testing.assert_allclose(eager, compiled, rtol=1e-5, atol=1e-6)

@@ -29,11 +29,11 @@ class CompiledSteps:
     @contextlib.contextmanager
     def places_in(self, examples):
         """Inside, batches hold the places of their examples in this tensor, or the examples if it is None."""
-        self._examples = examples
+        before, self._examples = self._examples, examples
         try:
             yield
         finally:
-            self._examples = None
+            self._examples = before
 
     def __call__(self, iterator):
         """Takes the batches from an iterator; raises StopIteration if there is none."""
@@ -49,10 +49,10 @@ class CompiledSteps:
     def _run(self, batches):
         """Batches of one shape; the program is made for one of them, or for as many as there can be."""
         count = len(batches)
-        if count > 1:
-            batches = batches + batches[:1] * (self._steps - count)
         stack = tf.stack(batches)
-        eps = self._noise(tf.shape(stack)[:2], self._model.optimizer.iterations.value)
+        eps = self._noise(tf.shape(stack)[:2], self._model.steps_taken.value)
+        if 1 < count < self._steps:
+            stack, eps = (tf.concat([a, tf.repeat(a[:1], self._steps - count, axis=0)], axis=0) for a in (stack, eps))
         self._program(stack, eps, tf.constant(count), self._examples)
 
     def _noise_of_steps(self, shape, first_step):

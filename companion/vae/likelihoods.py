@@ -1,8 +1,8 @@
 """What the decoder's outputs mean: the distribution p(x | z) of the data given a latent.
 
 Contract: a likelihood is a Keras layer, so that what it learns is trained and saved with the model. `distribution`
-makes p(x | z) from the decoder's outputs, one output for each value of x; `log_prob` is its log density summed over an
-example; `support` is the interval in which the data lie.
+makes p(x | z) from the decoder's outputs, one output for each value of x, and `sample` draws from it; `log_prob` is its
+log density summed over an example; `support` is the interval in which the data lie.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from companion import _validation
+from companion import _validation, seeds
 
 __all__ = ["Bernoulli", "Gaussian", "find"]
 
@@ -39,6 +39,10 @@ class Bernoulli(keras.layers.Layer):
         """p(x | z) with the outputs as logits, the last `event_rank` dimensions one example."""
         return tfd.Independent(tfd.Bernoulli(logits=outputs, dtype=outputs.dtype), event_rank)
 
+    def sample(self, outputs, seed):
+        """One x for each output; the same for one seed eagerly, in a graph and under XLA."""
+        return tf.cast(seeds.uniform(tf.shape(outputs), seed, outputs.dtype) < tf.sigmoid(outputs), outputs.dtype)
+
     def log_prob(self, outputs, x):
         """log p(x | z), shape [*samples, batch], from outputs [*samples, batch, *event] and x [batch, *event]."""
         x = tf.convert_to_tensor(x, outputs.dtype)
@@ -57,6 +61,7 @@ class Gaussian(keras.layers.Layer):
     Args:
         scale: sigma, in the units of the data, or where its learning starts.
         trainable: whether sigma is learnt (as log sigma) with the nets.
+        **kwargs: those of `keras.layers.Layer`; in a float64 model dtype="float64" here, too.
 
     Raises:
         ValueError: if `scale` is not a positive number.
@@ -70,7 +75,8 @@ class Gaussian(keras.layers.Layer):
     support = (-math.inf, math.inf)
 
     def __init__(self, scale=1.0, trainable=True, **kwargs):
-        scale = float(_validation.positive("scale", _validation.float_tensor("scale", scale, tf.float64)))
+        scale = _validation.positive("scale", _validation.float_tensor("scale", scale, tf.float64))
+        scale = float(_validation.same_shape("scale", scale, [], "one number"))
         super().__init__(trainable=trainable, **kwargs)
         initial = keras.initializers.Constant(float(np.log(scale)))
         self._start = scale
@@ -84,6 +90,11 @@ class Gaussian(keras.layers.Layer):
     def distribution(self, outputs, event_rank):
         """p(x | z) with the outputs as means, the last `event_rank` dimensions one example."""
         return tfd.Independent(tfd.Normal(outputs, tf.cast(self.scale, outputs.dtype)), event_rank)
+
+    def sample(self, outputs, seed):
+        """One x for each output; the same for one seed eagerly, in a graph and under XLA."""
+        eps = tf.math.ndtri(seeds.uniform(tf.shape(outputs), seed, outputs.dtype))
+        return outputs + tf.cast(self.scale, outputs.dtype) * eps
 
     def log_prob(self, outputs, x):
         """log p(x | z), shape [*samples, batch], from outputs [*samples, batch, *event] and x [batch, *event]."""

@@ -1,5 +1,6 @@
 """The variational autoencoder."""
 
+import math
 import random
 
 import keras
@@ -9,9 +10,10 @@ from companion import _validation, seeds
 from companion.bounds.elbo import GRADIENTS as ELBO_GRADIENTS
 from companion.bounds.importance_weighted import GRADIENTS as IMPORTANCE_WEIGHTED_GRADIENTS
 from companion.bounds.importance_weighted import at_samples
-from companion.reparameterizations import draw, find
-from companion.vae import inputs, likelihoods, networks, objective, posteriors, priors
-from companion.vae.parts import in_parts
+from companion.reparameterizations import draw
+from companion.reparameterizations import find as find_reparameterization
+from companion.vae import inputs, likelihoods, networks, posteriors, priors, schedules, terms
+from companion.vae.chunks import MOST_NUMBERS, in_chunks
 from companion.vae.training import TrainedOnExamples
 
 __all__ = ["VAE"]
@@ -31,11 +33,12 @@ class VAE(TrainedOnExamples):
     It is a `keras.Model`: `compile`, `fit`, `evaluate`, `predict`, `save` and callbacks work as usual, on examples
     alone (no targets). The loss is minus the bound, a sum over the values of an example and a mean over the examples,
     in nats per example; so are the metrics `loss`, `elbo`, `reconstruction` (the first term) and `kl` (the second).
-    `elbo` is always reconstruction - kl, whatever the objective and beta are.
+    `elbo` is always reconstruction - kl, whatever the objective and beta are. What the nets' regularizers and
+    `add_loss` charge is added to what is minimised, and is in none of the metrics.
 
     The noise of an example depends on `seed`, on the training step and on the example's place in the batch; in
-    evaluation on its place in the data. So a run can be repeated and resumed, `evaluate` gives one number at every
-    batch size, and several devices give the numbers of one.
+    evaluation on its place in the data. So a run on an array can be repeated and resumed, `evaluate` gives one number
+    at every batch size, and several devices give the numbers of one. (The order of a `PyDataset` is Keras'.)
 
     Args:
         encoder: a Keras model or layer from examples, shape [batch, *event], to `posterior_family.num_outputs` numbers
@@ -46,8 +49,8 @@ class VAE(TrainedOnExamples):
         latent_dim: how many dimensions z has.
         likelihood: "bernoulli", "gaussian" (its scale learnt), or an object such as
             `companion.vae.Gaussian(scale=0.1, trainable=False)`.
-        prior: p(z), a `tfd.Distribution` of event shape [latent_dim]; None for N(0, I). Or a Keras layer whose method
-            `distribution()` makes it, if it is to be learnt.
+        prior: p(z), a `tfd.Distribution` of event shape [latent_dim]; None for N(0, I). Variables inside it are not
+            trained: a prior that is to be learnt is a Keras layer whose method `distribution()` makes it.
         num_samples: how many samples of z an example, in training and evaluation: K for the weighted bound.
         objective: "elbo" or "importance_weighted".
         gradient: "pathwise", "sticking_the_landing", "doubly_reparameterized" (weighted bound only) or
@@ -61,7 +64,7 @@ class VAE(TrainedOnExamples):
             one that Keras draws (fixed by `keras.utils.set_random_seed`).
         posterior_family: "diagonal", "full_covariance", or an object with their methods.
         **kwargs: those of `keras.Model`: name; dtype, such as "float64" or "mixed_bfloat16" (the nets then compute in
-            16 bits, the bounds in float32).
+            16 bits, the bounds in float32; float16 ends at 65504, so standardise data for it).
 
     Raises:
         TypeError: if an argument is of the wrong kind.
@@ -130,9 +133,9 @@ class VAE(TrainedOnExamples):
             raise ValueError(_validation.message("input_shape", expected, tuple(input_shape)))
         num_outputs, policy = self.posterior_family.num_outputs(self.latent_dim), self.dtype_policy.name
         if self.encoder is None:
-            self.encoder = networks.encoder(self._widths["encoder"], num_outputs, policy, self.seed)
+            self.encoder = networks.encoder(self._widths["encoder"], num_outputs, policy, (self.seed, 0))
         if self.decoder is None:
-            self.decoder = networks.decoder(self._widths["decoder"], event_shape, policy, self.seed + 1000)
+            self.decoder = networks.decoder(self._widths["decoder"], event_shape, policy, (self.seed, 1))
         networks.require_outputs("encoder", self.encoder, event_shape, (num_outputs,), "numbers for the posterior")
         networks.require_outputs("decoder", self.decoder, (self.latent_dim,), event_shape, "the shape of an example")
         self.event_shape = event_shape
@@ -148,7 +151,7 @@ class VAE(TrainedOnExamples):
             x: examples, shape [num_examples, *event].
 
         Returns:
-            A `tfd.Distribution`, differentiable in the encoder's weights.
+            A `tfd.Distribution`, differentiable in x and in the encoder's weights.
         """
         return self._posterior(self._examples(x))
 
@@ -162,9 +165,7 @@ class VAE(TrainedOnExamples):
             A `tfd.Distribution`, differentiable in z and in the decoder's weights. Its `mean()` holds the pixels'
             probabilities, or means.
         """
-        if self.event_shape is None:
-            expected = "a model that knows the shape of its data, from fit, elbo, posterior or build((None, *event))"
-            raise ValueError(_validation.message("decode", expected, "one that is not built"))
+        self._require_built()
         z = tf.cast(_validation.float_tensor("z", z, tf.as_dtype(self.variable_dtype)), self.variable_dtype)
         if z.shape.rank < 1 or z.shape[-1] != self.latent_dim:
             expected = f"latents, shape [..., {self.latent_dim}]"
@@ -191,8 +192,9 @@ class VAE(TrainedOnExamples):
             A tensor of shape [n, *event]. For the pixels' probabilities instead, take the mean of `decode(z)`.
         """
         latent_seed, data_seed = seeds.split(seed, 2)
+        self._require_built()
         z = draw(self.prior_distribution, latent_seed, [_validation.count("n", n)])
-        return self.decode(z).sample(seed=data_seed)
+        return self.likelihood.sample(self._decoder_outputs(z), data_seed)
 
     def reconstruct(self, x, seed=None):
         """The mean of p(x | z) at one z drawn from q(z | x) for each example.
@@ -206,13 +208,13 @@ class VAE(TrainedOnExamples):
         """
         posterior = self.posterior(x)
         eps = self.noise(0, posterior.batch_shape[0], 1, seeds.as_seed(seed))
-        return self.decode(find(posterior).g(eps)[0]).mean()
+        return self.decode(find_reparameterization(posterior).g(eps)[0]).mean()
 
     def call(self, x, training=False):
         """The mean of p(x | z) at the centre of q(z | x), g(0): what `predict` returns, the same at every call."""
         x = self._examples(x)
         posterior = self._posterior(x, training)
-        z = find(posterior).g(tf.zeros([tf.shape(x)[0], self.latent_dim], self.variable_dtype))
+        z = find_reparameterization(posterior).g(tf.zeros([tf.shape(x)[0], self.latent_dim], self.variable_dtype))
         return self.likelihood.distribution(self._decoder_outputs(z, training), len(self.event_shape)).mean()
 
     # The bounds
@@ -236,7 +238,7 @@ class VAE(TrainedOnExamples):
         def of_rows(first_row, rows):
             return self.terms(rows, self.noise(first_row, tf.shape(rows)[0], num_samples, seed)).elbo
 
-        return in_parts(of_rows, x, num_samples * self._numbers_an_example)
+        return in_chunks(of_rows, x, num_samples * self._numbers_an_example)
 
     def log_marginal(self, x, num_samples=1000, seed=None):
         r"""An estimate of log p(x) of each example by importance sampling from q, in nats.
@@ -261,13 +263,21 @@ class VAE(TrainedOnExamples):
         num_samples = _validation.count("num_samples", num_samples)
         x, seed = self._examples(x), seeds.as_seed(seed)
 
-        def of_rows(first_row, rows):
-            posterior = self._posterior(rows)
-            z = find(posterior).g(self.noise(first_row, tf.shape(rows)[0], num_samples, seed))
-            log_joint = lambda z: self._log_likelihood(z, rows) + self.prior_distribution.log_prob(z)  # noqa: E731
-            return at_samples(log_joint, posterior, z, "pathwise")[0]
+        chunk = max(1, MOST_NUMBERS // self._numbers_an_example)  # samples of an example at a time
 
-        return in_parts(of_rows, x, num_samples * self._numbers_an_example)
+        def of_rows(first_row, rows):
+            posterior, prior = self._posterior(rows), self.prior_distribution
+            reparameterization = find_reparameterization(posterior)
+            eps = self.noise(first_row, tf.shape(rows)[0], num_samples, seed)
+            log_joint = lambda z: self._log_likelihood(z, rows) + prior.log_prob(z)  # noqa: E731
+            sums = []
+            for start in range(0, num_samples, chunk):
+                z = reparameterization.g(eps[start : start + chunk])
+                bound, log_weights = at_samples(log_joint, posterior, z, "pathwise")
+                sums.append(bound + math.log(log_weights.shape[0]))
+            return tf.reduce_logsumexp(tf.stack(sums), axis=0) - math.log(num_samples)
+
+        return in_chunks(of_rows, x, min(num_samples, chunk) * self._numbers_an_example)
 
     def noise(self, first_row, num_examples, num_samples, seed):
         """Standard normal noise of which an example's part depends on the seed and on its row alone.
@@ -294,18 +304,18 @@ class VAE(TrainedOnExamples):
             training: whether dropout and the like are on.
 
         Returns:
-            `companion.vae.objective.Terms`, each of shape [batch].
+            `companion.vae.terms.Terms`, each of shape [batch].
         """
         posterior, prior = self._posterior(x, training), self.prior_distribution
-        z = find(posterior).g(eps)
+        z = find_reparameterization(posterior).g(eps)
 
         def log_likelihood(z):
             return self._log_likelihood(z, x, training)
 
         if self.objective == "importance_weighted":
-            return objective.importance_weighted(log_likelihood, prior, posterior, z, self.gradient)
+            return terms.importance_weighted(log_likelihood, prior, posterior, z, self.gradient)
         beta = tf.convert_to_tensor(self.beta)
-        return objective.elbo(log_likelihood, prior, posterior, z, self.gradient, self.kl, beta)
+        return terms.elbo(log_likelihood, prior, posterior, z, self.gradient, self.kl, beta)
 
     def check_data(self, argument, x):
         """The examples as a NumPy array of the model's width; the first ones build the model."""
@@ -327,7 +337,7 @@ class VAE(TrainedOnExamples):
         plain = {
             name: getattr(self, name) for name in ("latent_dim", "num_samples", "objective", "gradient", "kl", "seed")
         }
-        own = {**nets, **parts, **plain, "prior": priors.to_config(self.prior), "beta": float(self.beta.numpy())}
+        own = {**nets, **parts, **plain, "prior": priors.to_config(self.prior), "beta": self._beta_to_save}
         return {**keras.layers.Layer.get_config(self), **own}
 
     @classmethod
@@ -361,17 +371,26 @@ class VAE(TrainedOnExamples):
                 self.build(x.shape)
             x = tf.cast(_validation.same_shape("x", x, [None, *self.event_shape], "examples"), self.variable_dtype)
             return _validation.between(self._for_likelihood("x"), _validation.finite("x", x), *self.likelihood.support)
-        return tf.convert_to_tensor(self.check_data("x", x))
+        checked = self.check_data("x", x)
+        return tf.cast(x, self.variable_dtype) if tf.is_tensor(x) else tf.convert_to_tensor(checked)
+
+    def _require_built(self):
+        if self.event_shape is None:
+            expected = "one that knows the shape of its data, from fit, elbo, posterior or build((None, *event))"
+            raise ValueError(_validation.message("the model", expected, "one that is not built"))
 
     def _for_likelihood(self, argument):
         return f"{argument} (for a {type(self.likelihood).__name__} likelihood)"
 
     @property
     def _numbers_an_example(self):
-        size = 1
-        for length in self.event_shape:
-            size *= length
-        return size
+        """The size of the largest tensor that the nets make of one example."""
+        widest = [networks.widest_output(net) for net in (self.encoder, self.decoder)]
+        return max(math.prod(self.event_shape), self.latent_dim, *widest)
+
+    @property
+    def _beta_to_save(self):
+        return float(self.beta.numpy()) if self.objective == "elbo" else 1.0
 
     def _choose_kl(self, kl):
         if kl is not None:
@@ -403,9 +422,7 @@ def _any_seed():
 
 
 def _checked_beta(beta, objective):
-    number = isinstance(beta, (int, float)) and not isinstance(beta, bool)
-    if not number or not 0.0 <= beta < float("inf"):
-        raise ValueError(_validation.message("beta", "a number, zero or more", _validation.describe(beta)))
-    if objective == "importance_weighted" and beta != 1.0:
-        raise ValueError(_validation.message("beta", "1 for the importance-weighted bound", beta))
-    return float(beta)
+    number = schedules.beta("beta", beta)
+    if objective == "importance_weighted" and number != 1.0:
+        raise ValueError(_validation.message("beta", "1 for the importance-weighted bound", number))
+    return number

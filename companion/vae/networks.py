@@ -1,17 +1,19 @@
 """Encoders and decoders made from widths.
 
-Contract: dense layers with rectified linear units between a flat input and a linear output. A seed decides the initial
-weights.
+Contract: dense layers with rectified linear units between a flat input and a linear output. A seed, a sequence of
+integers, decides the initial weights.
 """
 
+import math
 import re
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from companion import _validation
 
-__all__ = ["decoder", "encoder", "require_outputs", "widths"]
+__all__ = ["decoder", "encoder", "require_outputs", "widest_output", "widths"]
 
 
 def widths(argument, value):
@@ -38,6 +40,11 @@ def decoder(hidden, event_shape, dtype, seed):
     return keras.Sequential([*dense, keras.layers.Reshape(event_shape, dtype=dtype)], name="decoder")
 
 
+def _seed_of_layer(*numbers):
+    """One seed for each sequence of numbers, so that those of neighbouring seeds, nets and layers do not meet."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0] >> 1)
+
+
 def require_outputs(argument, net, input_shape, output_shape, meaning):
     """Builds a net for inputs of a shape (without the batch), and refuses it if its outputs do not fit."""
     try:
@@ -57,6 +64,14 @@ def _reason(error):
     return next((line.strip().rstrip(".") for line in lines if line and "Exception encountered" not in line), error)
 
 
+def widest_output(net):
+    """The size of the largest output of a net's layers for one example, as far as Keras knows it; 0 if it does not."""
+    if layers := getattr(net, "layers", None):
+        return max(map(widest_output, layers))
+    shape = getattr(getattr(net, "output", None), "shape", None)  # none if it was never called on a symbol
+    return math.prod(shape[1:]) if shape and None not in shape[1:] else 0
+
+
 def _batch_of(shape):
     return f"[{', '.join(['batch', *map(str, shape)])}]"
 
@@ -67,7 +82,7 @@ def _dense(sizes, dtype, seed):
         keras.layers.Dense(
             size,
             activation="relu" if place < len(sizes) - 1 else None,
-            kernel_initializer=keras.initializers.GlorotUniform(seed=(seed + place) % 2**31),
+            kernel_initializer=keras.initializers.GlorotUniform(seed=_seed_of_layer(*seed, place)),
             dtype=dtype,
         )
         for place, size in enumerate(sizes)

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from companion import _validation, seeds
 
-__all__ = ["repeatable"]
+__all__ = ["with_repeatable_order"]
 
 
-def repeatable(given, seed, steps_per_execution, places):
+def with_repeatable_order(given, seed, steps_per_execution, places):
     """The arguments of `keras.Model.fit` with shuffled batches in the place of an array that is to be shuffled.
 
     Args:
@@ -29,11 +29,12 @@ def repeatable(given, seed, steps_per_execution, places):
         return (given if isinstance(given["x"], keras.utils.PyDataset) else {**given, "shuffle": False}), None
     given = _split(given)
     callbacks = given.get("callbacks")
-    if given.get("shuffle", True) is not True or isinstance(callbacks, keras.callbacks.CallbackList):
+    shuffle = given.get("shuffle", True)
+    if not shuffle or shuffle == "batch" or isinstance(callbacks, keras.callbacks.CallbackList):
         return given, None
     batch_size = given.get("batch_size") or 32
     if isinstance(given.get("validation_data"), np.ndarray):
-        given.setdefault("validation_batch_size", batch_size)
+        given["validation_batch_size"] = given.get("validation_batch_size") or batch_size
     examples, start = tf.constant(given["x"]), _Start()
     num_batches = -(-len(examples) // _validation.count("batch_size", batch_size))
     endless = given.get("steps_per_epoch") is not None or num_batches % steps_per_execution == 0
@@ -72,7 +73,7 @@ class _Start(keras.callbacks.Callback):
         self._first, self._present = None, None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._present = int(self.model.optimizer.iterations.numpy())
+        self._present = int(self.model.steps_taken.numpy())
         self._first = self._present if self._first is None else self._first
 
     def steps(self, after, endless):

@@ -7,6 +7,7 @@ normal; `standard_normal` is the prior in a form whose KL divergence from q TFP 
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
@@ -33,7 +34,9 @@ class DiagonalNormal(keras.layers.Layer):
     def distribution(self, outputs):
         """q(z | x) from outputs of shape [batch, 2 latent_dim]."""
         loc, rho = tf.split(outputs, 2, axis=-1)
-        return tfd.Independent(tfd.Normal(loc, tf.nn.softplus(rho)), reinterpreted_batch_ndims=1)
+        smallest = np.finfo(outputs.dtype.as_numpy_dtype).tiny  # where softplus is zero, log scale stays finite
+        scale = tf.nn.softplus(rho) + smallest
+        return tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=1)
 
     def standard_normal(self, latent_dim, dtype):
         """N(0, I)."""

@@ -19,6 +19,9 @@ def find(prior, latent_dim, dtype):
         expected += ", a Keras layer whose distribution() makes one, or None"
         raise TypeError(_validation.message("prior", expected, _validation.describe(prior)))
     _validation.distribution("prior", prior)
+    if prior.variables:
+        expected = "a distribution of constants; one that is to be learnt comes from a Keras layer's distribution()"
+        raise ValueError(_validation.message("prior", expected, f"{type(prior).__name__} with tf.Variables"))
     if prior.event_shape != [latent_dim] or prior.batch_shape.rank or prior.dtype != dtype:
         got = f"{prior.dtype.name}, event shape {prior.event_shape}, batch shape {prior.batch_shape}"
         raise ValueError(_validation.message("prior", expected, got))

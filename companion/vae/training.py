@@ -2,9 +2,11 @@
 
 Contract: a subclass defines `noise(first_row, num_examples, num_samples, seed)`; `terms(x, eps, training)`, the `Terms`
 of a batch; `check_data(argument, array)`, which returns the array, or raises, and builds the model with `build_for`;
-and `build`. The loss is the mean over the examples of the global batch, also where devices share it unevenly.
+`build`; and the attributes `event_shape` (None until it is built), `latent_dim` and `num_samples`. The loss is the mean
+over the examples of the global batch, also where devices share it unevenly.
 """
 
+import contextlib
 import inspect
 
 import keras
@@ -31,6 +33,9 @@ class TrainedOnExamples(keras.Model):
         super().__init__(**kwargs)
         self.autocast = False  # examples keep their width; the nets cast what they take
         self.seed = _validation.count("seed", seed, minimum=0)
+        # the optimizer counts updates, which are fewer where it accumulates gradients or skips a step
+        counter = {"initializer": "zeros", "dtype": "int32", "trainable": False, "autocast": False}
+        self.steps_taken = self.add_weight(shape=(), aggregation="only_first_replica", name="steps_taken", **counter)
         self._averages = Averages(["loss", "elbo", "reconstruction", "kl"])
 
     @property
@@ -49,7 +54,20 @@ class TrainedOnExamples(keras.Model):
         return [self._averages]
 
     def compile(self, optimizer="adam", loss=None, **kwargs):
-        """Configures training: as `keras.Model.compile`, without a loss, which is minus the bound."""
+        """Configures training: as `keras.Model.compile`, without a loss, which is minus the bound.
+
+        For long runs of larger nets `jit_compile=True` with, say, `steps_per_execution=100` is fastest: all those steps
+        are then one XLA program, which takes some seconds to make and keeps the weights in place. Small nets gain most
+        from `steps_per_execution` alone; best is a divisor of the number of batches in an epoch.
+
+        Args:
+            optimizer: a Keras optimizer or its name.
+            loss: nothing.
+            **kwargs: as in Keras, without metrics.
+
+        Raises:
+            ValueError: if a loss or metrics are given, or several devices are to take several steps at a time.
+        """
         for name, value in {"loss": loss, **{k: kwargs.get(k) for k in ("metrics", "weighted_metrics")}}.items():
             if value is not None:
                 expected = "nothing: the loss is minus the bound, its terms are the metrics"
@@ -70,7 +88,8 @@ class TrainedOnExamples(keras.Model):
 
         The order in which the examples of an array are shuffled depends on the model's seed and on the number of steps
         taken, so that a run which was interrupted and restored goes on as it would have. (With `steps_per_epoch` it
-        can be repeated, but starts a new pass when it is restored.)
+        can be repeated, but starts a new pass when it is restored. That number should be a multiple of
+        `steps_per_execution`, for Keras runs over the end of the epoch otherwise.)
 
         Args:
             x: an array of examples; or batches of them from a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
@@ -91,9 +110,9 @@ class TrainedOnExamples(keras.Model):
             return super().fit(**given)  # which says so
         function, order_seed = self.make_train_function(), seeds.fold(self.seed, 2)
         if not isinstance(function, CompiledSteps):
-            given, _ = order.repeatable(given, order_seed, self.steps_per_execution, places=False)
+            given, _ = order.with_repeatable_order(given, order_seed, self.steps_per_execution, places=False)
             return _run(super().fit, given)
-        given, examples = order.repeatable(given, order_seed, self.steps_per_execution, places=True)
+        given, examples = order.with_repeatable_order(given, order_seed, self.steps_per_execution, places=True)
         with function.places_in(examples):
             return _run(super().fit, given)
 
@@ -106,9 +125,12 @@ class TrainedOnExamples(keras.Model):
         return logs if given.get("return_dict") else self._in_order(logs)
 
     def train_on_batch(self, x, return_dict=False):
-        """One step on a batch of examples; its metrics."""
+        """One step on a batch of examples; its metrics, in the place of those of an epoch that may be going on."""
         self.reset_metrics()  # older versions of Keras do not
-        logs = super().train_on_batch(self._checked("x", x), return_dict=True)
+        x = self._checked("x", x)
+        function = self.make_train_function() if self.compiled else None
+        with function.places_in(None) if isinstance(function, CompiledSteps) else contextlib.nullcontext():
+            logs = super().train_on_batch(x, return_dict=True)
         return logs if return_dict else self._in_order(logs)
 
     def test_on_batch(self, x, return_dict=False):
@@ -138,7 +160,7 @@ class TrainedOnExamples(keras.Model):
         """One step of the optimizer; Keras calls this."""
         x = self.only_examples(data)
         first_row, num_examples = place_in_global_batch(tf.shape(x)[0])
-        self.learn(x, self.training_noise(first_row, tf.shape(x)[0], self.optimizer.iterations), num_examples)
+        self.learn(x, self.training_noise(first_row, tf.shape(x)[0], self.steps_taken), num_examples)
         return self.get_metrics_result()
 
     def test_step(self, data):
@@ -160,10 +182,17 @@ class TrainedOnExamples(keras.Model):
         with tf.GradientTape() as tape:
             terms = self.terms(x, eps, training=True)
             loss = tf.reduce_sum(terms.loss) / tf.cast(num_examples, terms.loss.dtype)
-            loss = self.optimizer.scale_loss(loss)
+            loss = self.optimizer.scale_loss(loss + self._penalties(loss.dtype))
         weights = self.trainable_weights
         self.optimizer.apply(tape.gradient(loss, weights), weights)
         self._report(terms, num_examples)
+        with tf.control_dependencies([loss]):  # where the data end in the middle of a graph, no step is taken
+            self.steps_taken.assign_add(1)
+
+    def _penalties(self, dtype):
+        """What the nets' regularizers and `add_loss` charge: this device's part."""
+        penalties = tf.add_n([tf.cast(loss, dtype) for loss in self.losses] or [tf.zeros([], dtype)])
+        return penalties / tf.distribute.get_strategy().num_replicas_in_sync
 
     def only_examples(self, data):
         """The examples of a batch as Keras hands it on, of the model's width."""
