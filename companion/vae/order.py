@@ -23,15 +23,16 @@ def with_repeatable_order(given, seed, steps_per_execution, places):
         places: whether the batches are to hold the examples' places in the array, and not the examples.
 
     Returns:
-        The arguments, and the array as a tensor if the batches hold places in it, else None.
+        The arguments; the array as a tensor if the batches hold places in it, else None; and how many batches come at
+        a time.
     """
     if not isinstance(given["x"], np.ndarray):
-        return (given if isinstance(given["x"], keras.utils.PyDataset) else {**given, "shuffle": False}), None
+        return (given if isinstance(given["x"], keras.utils.PyDataset) else {**given, "shuffle": False}), None, 1
     given = _split(given)
     callbacks = given.get("callbacks")
     shuffle = given.get("shuffle", True)
     if not shuffle or shuffle == "batch" or isinstance(callbacks, keras.callbacks.CallbackList):
-        return given, None
+        return given, None, 1
     batch_size = given.get("batch_size") or 32
     if isinstance(given.get("validation_data"), np.ndarray):
         given["validation_batch_size"] = given.get("validation_batch_size") or batch_size
@@ -40,13 +41,18 @@ def with_repeatable_order(given, seed, steps_per_execution, places):
     endless = given.get("steps_per_epoch") is not None or num_batches % steps_per_execution == 0
     seed_of_pass = lambda number: seeds.fold(seed, start.steps(int(number) * num_batches, endless))  # noqa: E731
     batches = _shuffled_places(len(examples), batch_size, num_batches, endless, seed_of_pass)
+    at_a_time = 1
     if not places:
         batches = batches.map(lambda rows: tf.gather(examples, rows))
+    elif (
+        len(examples) % batch_size == 0 and num_batches % steps_per_execution == 0 and not given.get("steps_per_epoch")
+    ):
+        batches, at_a_time = batches.batch(steps_per_execution), steps_per_execution
     instead = {"x": _plain(batches), "batch_size": None, "shuffle": False}
     if endless:
         instead["steps_per_epoch"] = given.get("steps_per_epoch") or num_batches
     instead["callbacks"] = [start, *tf.nest.flatten(callbacks or [])]
-    return {**given, **instead}, examples if places else None
+    return {**given, **instead}, examples if places else None, at_a_time
 
 
 def _split(given):

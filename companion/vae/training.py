@@ -110,10 +110,10 @@ class TrainedOnExamples(keras.Model):
             return super().fit(**given)  # which says so
         function, order_seed = self.make_train_function(), seeds.fold(self.seed, 2)
         if not isinstance(function, CompiledSteps):
-            given, _ = order.with_repeatable_order(given, order_seed, self.steps_per_execution, places=False)
+            given, *_ = order.with_repeatable_order(given, order_seed, self.steps_per_execution, places=False)
             return _run(super().fit, given)
-        given, examples = order.with_repeatable_order(given, order_seed, self.steps_per_execution, places=True)
-        with function.places_in(examples):
+        given, *form = order.with_repeatable_order(given, order_seed, self.steps_per_execution, places=True)
+        with function.places_in(*form):
             return _run(super().fit, given)
 
     def evaluate(self, x=None, *args, **kwargs):
