@@ -77,8 +77,8 @@ def step():
 def digits():
     """scikit-learn's digits, binarized, for 50 epochs."""
     x = datasets.digits(binarize="threshold").x_train.reshape(-1, 64)
-    title = "50 epochs of 64-128-2-128-64 on 1500 digits at batch 100"
-    return Problem(title, x, hidden=128, latent=2, batch=100, epochs=50, tolerance=0.5)
+    title = "50 epochs of 64-128-8-128-64 on 1500 digits at batch 100"
+    return Problem(title, x, hidden=128, latent=8, batch=100, epochs=50, tolerance=0.3)
 
 
 PROBLEMS = {"step": step, "digits": digits}

@@ -377,6 +377,20 @@ class TestOptimum:
         loc, scale = best.best_diagonal_posterior(DATA)
         assert best.elbo(DATA, loc, scale).mean() == pytest.approx(by_hand)
 
+    def test_the_encoder_is_determined_at_the_data_alone(self):
+        data = np.where(np.arange(6) == 5, 0.3, DATA)  # the last pixel never changes
+        best, exact = ProbabilisticPCA.fit(data, 2), mean_log_likelihood(eigenvalues(data), 2)
+        scale = best.best_diagonal_posterior(data).scale
+        elsewhere = data + np.eye(6)[5]
+        for pixel, attained in ((5, True), (4, False)):  # an encoder with another weight for one pixel
+
+            def encode(x, pixel=pixel):
+                return best.posterior(x).loc + 0.5 * (x[:, pixel, None] - best.mean[pixel])
+
+            assert (best.elbo(data, encode(data), scale).mean() == pytest.approx(exact, abs=1e-9)) == attained
+        other = best.posterior(elsewhere).loc + 0.5
+        assert np.all(best.elbo(elsewhere, other, scale) < best.log_marginal(elsewhere) - 0.01)
+
     def test_a_rotation_keeps_the_likelihood_and_loses_the_elbo(self):
         best = ProbabilisticPCA.fit(DATA, 2)
         c, s = np.cos(0.7), np.sin(0.7)

@@ -6,6 +6,7 @@ import tensorflow as tf
 from scipy import special
 from tensorflow_probability import distributions as tfd
 
+import companion
 from companion.exercises import vae as check
 from companion.exercises.checks import WrongAnswer
 
@@ -25,6 +26,17 @@ def by_probabilities(x, logits, loc, scale):
         probs = np.exp(logits) / (1 + np.exp(logits))
         fits = np.sum(x * np.log(probs) + (1 - x) * np.log(1 - probs), axis=-1)
     return fits.mean(axis=0), elbo_terms(x, logits, loc, scale)[1]
+
+
+CLIPPINGS = {
+    "probabilities": lambda logits: special.logit(np.clip(special.expit(logits), 1e-7, 1 - 1e-7)),
+    "logits": lambda logits: np.clip(logits, -30, 30),
+}
+
+
+def clipped(how):
+    """The right terms of logits that have been kept small, which changes nothing at ordinary ones."""
+    return lambda x, logits, loc, scale: elbo_terms(x, CLIPPINGS[how](logits), loc, scale)
 
 
 class TestElboTerms:
@@ -48,6 +60,7 @@ class TestElboTerms:
             (terms(lambda r, k, x, y, m, s: (r, (m**2 + s**2 - 1 - np.log(s)).sum(-1) / 2)), "2 log.scale."),
             (terms(lambda r, k, *_: (r, 0 * k + k.mean())), "one number an example"),
             (by_probabilities, "logaddexp"),
+            *((clipped(how), "hundreds of nats") for how in CLIPPINGS),
             (terms(lambda r, k, *_: r), "expected a pair|reconstruction"),
             (terms(lambda r, k, *_: None), "expected a pair"),
             (terms(lambda r, k, *_: (None, k)), "does your function return"),
@@ -76,21 +89,41 @@ class TestRepairedLoss:
             return q.kl_divergence(prior) - tf.reduce_mean(fits, axis=0)
 
         check.check_repaired_loss(by_tfp)
-        assert capsys.readouterr().out.count("Correct") == 2
+
+        def in_place(x, loc, log_variance, eps, decode, noise_scale):
+            eps *= np.exp(log_variance / 2)
+            eps += loc
+            fits = -((x - decode(eps)) ** 2) / (2 * noise_scale**2) - np.log(2 * np.pi * noise_scale**2) / 2
+            return (loc**2 + np.exp(log_variance) - 1 - log_variance).sum(-1) / 2 - fits.sum(-1).mean(0)
+
+        check.check_repaired_loss(in_place)
+        assert capsys.readouterr().out.count("Correct") == 3
+
+    def test_who_changes_the_noise_is_told(self):
+        def silenced(x, loc, log_variance, eps, decode, noise_scale):
+            eps *= 0.0
+            return check._gaussian_loss(x, loc, log_variance, eps, decode, noise_scale, ())
+
+        with pytest.raises(WrongAnswer, match="no noise in z"):
+            check.check_repaired_loss(silenced)
 
     @pytest.mark.parametrize(
         ("bugs", "message"),
         [
             (["deviation"], "exp.log_variance / 2."),
             (["noise"], "multiplied by 0.01"),
-            (["mean"], "mean over pixels"),
+            (["mean"], "squared error is a mean over pixels"),
+            (["mean", "thin"], "x | z. is a mean over pixels"),
             (["scale"], "2 noise_scale.2"),
             (["constant"], "normaliser"),
             (["scale", "constant"], "no log-likelihood"),
             (["double"], "charged twice"),
             (["center"], "no noise in z"),
-            (["deviation", "mean"], "two bugs are left"),
-            (["deviation", "mean", "constant"], "for each example"),
+            (["deviation", "mean"], "2 bugs are left: the standard deviation of z, the mean over pixels"),
+            (["deviation", "constant"], "2 bugs are left: the standard deviation of z, the normaliser"),
+            (["mean", "constant"], "2 bugs are left: the mean over pixels, the normaliser"),
+            (["deviation", "mean", "constant"], "3 bugs are left"),
+            (["noise", "double"], "for each example"),
         ],
     )
     def test_wrong(self, bugs, message):
@@ -144,6 +177,17 @@ def naive_bound(log_weights):
         return np.log(np.exp(log_weights).mean(axis=0))
 
 
+def shifted(shift_of):
+    """Safe for log weights that are alike, and for no others."""
+
+    def bound(log_weights):
+        shift = shift_of(log_weights)
+        with np.errstate(all="ignore"):
+            return np.log(np.exp(log_weights - shift).mean(axis=0)) + shift
+
+    return bound
+
+
 class TestWeightedBound:
     def test_right(self, capsys):
         check.check_weighted_bound(lambda a: special.logsumexp(a, axis=0) - np.log(len(a)))
@@ -160,7 +204,13 @@ class TestWeightedBound:
             (lambda a: np.exp(a).mean(0), "take its logarithm"),
             (naive_bound, "0 or infinite"),
             (lambda a: special.logsumexp(a, axis=1) - np.log(3), "expected shape"),
+            (lambda a: special.logsumexp(a, axis=0) - np.log(3), "not of examples"),
             (lambda a: None, "does your function return"),
+            (shifted(lambda a: a.max()), "each example's own"),
+            (shifted(lambda a: a.mean()), "each example's own"),
+            (shifted(lambda a: a.mean(axis=0)), "each example's own"),
+            (shifted(lambda a: a[0]), "each example's own"),
+            (shifted(lambda a: a.min(axis=0)), "each example's own"),
         ],
     )
     def test_wrong(self, wrong, message):
@@ -190,6 +240,7 @@ class TestDoublyReparameterized:
         [
             (lambda a, s, e: double(a, s, e, power=1), "sticking the landing"),
             (lambda a, s, e: (s.mean(0), (s * e).mean(0)), "weights are missing"),
+            (lambda a, s, e: tuple(-g for g in double(a, s, e)), "sign is wrong"),
             (lambda a, s, e: tuple(g / 5 for g in double(a, s, e)), "sum over the samples"),
             (lambda a, s, e: double(2 * a, s, e, power=1), "do not normalise the squares"),
             (lambda a, s, e: tuple(np.subtract(double(a, s, e, 1), double(a, s, e))), "what stays has v.2"),
@@ -232,6 +283,10 @@ class TestActiveLatents:
                 lambda e, q, c, b: (active_latents(e, q, c, b)[0], active_latents(e, 6, c, b)[1]),
                 "active latents alone",
             ),
+            (
+                lambda e, q, c, b: (active_latents(e, q, c, b)[0], np.log(e[:q] * 2 * c / b).sum() / 2),
+                "not a negative number",
+            ),
             (lambda e, q, c, b: (q, 0.0), "count eigenvalues"),
             (lambda e, q, c, b: 3, "expected a pair"),
         ],
@@ -261,9 +316,17 @@ class TestClosedGap:
         assert self.model.gap == pytest.approx(0.516, abs=5e-4)
         assert self.model.gap > check._MOST_GAP
 
+    @pytest.mark.parametrize("family", ["diagonal", "full_covariance"])
+    def test_a_vae_that_is_not_trained(self, family):
+        vae = companion.VAE([], [], latent_dim=8, likelihood="gaussian", posterior_family=family, seed=0)
+        vae.build([None, 64])
+        expected = {"diagonal": "no diagonal q", "full_covariance": "train longer"}[family]
+        with pytest.raises(WrongAnswer, match=expected):
+            check.check_closed_gap(vae.posterior)
+
     @pytest.mark.parametrize("shift", [0.05, 0.3])
     def test_a_worse_q_is_told_its_gap(self, shift):
-        with pytest.raises(WrongAnswer, match=r"full covariance|train longer"):
+        with pytest.raises(WrongAnswer, match="train longer"):
             check.check_closed_gap(lambda x: self.exact(x, shift=shift * 2))
 
     @pytest.mark.parametrize(
@@ -274,6 +337,8 @@ class TestClosedGap:
             (lambda self, x: self.exact(x[:1]), "one Gaussian for each image"),
             (lambda self, x: tfd.MultivariateNormalDiag(np.zeros([len(x), 3]), np.ones(3)), "event shape"),
             (lambda self, x: tfd.MultivariateNormalDiag(np.zeros([len(x), 8]), np.zeros(8)), "has diverged"),
+            (lambda self, x: tfd.MultivariateNormalDiag(np.full([len(x), 8], np.nan), np.ones(8)), "has diverged"),
+            (lambda self, x: tfd.MultivariateNormalDiag(np.zeros([len(x), 8]), np.full(8, np.inf)), "has diverged"),
             (lambda self, x: None, "expected a Gaussian"),
         ],
     )

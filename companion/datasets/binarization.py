@@ -30,8 +30,8 @@ def dynamically_binarized(intensities, batch_size, seed=0, shuffle=True):
         ValueError: if intensities are outside of [0, 1], empty, or batch_size is not a positive integer.
 
     Reference:
-        Salakhutdinov and Murray (2008) binarized MNIST by chance, once; Burda, Grosse and Salakhutdinov (2016) anew at
-        every epoch, against overfitting.
+        Salakhutdinov and Murray (2008) draw the pixels of MNIST by chance; Burda, Grosse and Salakhutdinov (2016) anew
+        at every epoch, against overfitting.
 
     Example:
         >>> batches = dynamically_binarized([[0.5, 0.0], [0.5, 1.0], [0.5, 0.5]], batch_size=2)

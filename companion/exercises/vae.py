@@ -8,6 +8,7 @@ that an answer could depend on.
 import numpy as np
 import tensorflow as tf
 from scipy import linalg, special
+from tensorflow_probability import distributions as tfd
 
 from companion import datasets
 from companion.exercises.checks import WrongAnswer, as_numbers, call, correct, expect_close
@@ -82,14 +83,15 @@ def check_elbo_terms(elbo_terms):
         ],
         "sum (loc^2 + scale^2 - 1 - log scale^2) / 2 over latents",
     )
-    large = np.full([1, 1, 2], 800.0) * [1.0, -1.0]
-    one = np.array([[1.0, 0.0]])
-    got = _pair("elbo_terms", call("elbo_terms", elbo_terms, one, large, np.zeros([1, 2]), np.ones([1, 2])))
+    large = np.array([[[800.0, -800.0], [800.0, -800.0]]])
+    pixels = np.array([[1.0, 0.0], [0.0, 0.0]])  # the second image has one pixel on the wrong side
+    got = _pair("elbo_terms", call("elbo_terms", elbo_terms, pixels, large, np.zeros([2, 2]), np.ones([2, 2])))
     expect_close(
         "the reconstruction term at logits of 800 and -800",
         got[0],
-        [0.0],
-        "exp(800) is infinite, and sigmoid(800) is 1; use log(1 + exp(l)) = np.logaddexp(0, l)",
+        [0.0, -800.0],
+        "exp(800) is infinite, and sigmoid(800) is 1 (to clip it is wrong by hundreds of nats); "
+        "use log(1 + exp(l)) = np.logaddexp(0, l)",
     )
     correct("Sums over pixels and latents, a mean over samples: then both terms are in nats per example.")
 
@@ -121,13 +123,15 @@ def check_repaired_loss(repaired_loss):
     def decode(z):
         return np.asarray(z) @ weights.T
 
-    given = (x.copy(), loc.copy(), log_variance.copy(), eps.copy(), decode, noise_scale)
-    got = call("repaired_loss", repaired_loss, *given)
+    given = (x, loc, log_variance, eps, decode, noise_scale)
+    copies = (x.copy(), loc.copy(), log_variance.copy(), eps.copy(), decode, noise_scale)
+    got = call("repaired_loss", repaired_loss, *copies)
     variants = {
         (): "",
         ("deviation",): "exp(log_variance) is a variance; the standard deviation is exp(log_variance / 2)",
         ("noise",): "the noise is multiplied by 0.01: eps has standard deviation 1 already",
         ("mean",): "the squared error is a mean over pixels, while the KL is a sum over latents",
+        ("mean", "thin"): "log p(x | z) is a mean over pixels, while the KL is a sum over latents",
         ("scale",): "the squared error must be divided by 2 noise_scale^2",
         ("constant",): "the normaliser, log(noise_scale) + log(2 pi) / 2 for each pixel, is missing",
         ("scale", "constant"): "a squared error is no log-likelihood: divide by 2 noise_scale^2 and add the normaliser",
@@ -135,7 +139,10 @@ def check_repaired_loss(repaired_loss):
         ("center",): "there is no noise in z: the ELBO is an expectation over q",
     }
     mistakes = [(_gaussian_loss(*given, bugs), reason) for bugs, reason in variants.items() if bugs]
-    mistakes += [(_gaussian_loss(*given, ("deviation", "mean")), "two bugs are left: the noise and the mean")]
+    left = {"deviation": "the standard deviation of z", "mean": "the mean over pixels", "constant": "the normaliser"}
+    for bugs in (("deviation", "mean"), ("deviation", "constant"), ("mean", "constant"), tuple(left)):
+        reason = f"{len(bugs)} bugs are left: " + ", ".join(left[bug] for bug in bugs)
+        mistakes.append((_gaussian_loss(*given, bugs), reason))
     right = _gaussian_loss(*given, ())
     mistakes += [(-right, "the sign is wrong: the loss is minus the ELBO")]
     _expect("the loss", got, right, mistakes, "-log p(x | z), averaged over samples, plus the KL, for each example")
@@ -149,7 +156,8 @@ def _gaussian_loss(x, loc, log_variance, eps, decode, noise_scale, bugs):
     squares = (x - decode(z)) ** 2
     squares = squares if "scale" in bugs else squares / (2.0 * noise_scale**2)
     constant = 0.0 if "constant" in bugs else np.log(noise_scale) + np.log(2.0 * np.pi) / 2.0
-    total = (squares + constant).mean(-1) if "mean" in bugs else (squares + constant).sum(-1)
+    total = squares.mean(-1) if "mean" in bugs else squares.sum(-1)
+    total = total + constant * (1 if "thin" in bugs else x.shape[-1])
     kl = (loc**2 + np.exp(log_variance) - 1.0 - log_variance).sum(-1) / 2.0
     return total.mean(0) + (2.0 if "double" in bugs else 1.0) * kl
 
@@ -224,6 +232,7 @@ def check_weighted_bound(weighted_bound):
         reasons = [
             (log_weights.mean(0), "this is the ELBO, the mean of the logs; take the log of the mean"),
             (right + np.log(6), "this is the log of a sum; divide by the number of samples"),
+            (right + np.log(6) - np.log(3), "divide by the number of samples, not of examples"),
             (log_weights.max(0), "this is the largest log weight alone"),
             (log_weights.max(0) - np.log(6), "this is the largest weight alone"),
             (np.exp(small).mean(0) if not shift else np.nan, "this is the mean weight; take its logarithm"),
@@ -233,6 +242,13 @@ def check_weighted_bound(weighted_bound):
             hint = "exp of such a number is 0 or infinite: take the largest log weight out of the sum first"
         with np.errstate(all="ignore"):
             _expect(f"the bound for log weights {size}", got, right, reasons, hint)
+    log_weights = small + np.array([-2000.0, 0.0, 900.0])
+    log_weights[0] += [800.0, 1500.0, -1500.0]  # the first sample is far from the others
+    right = special.logsumexp(log_weights, axis=0) - np.log(6)
+    got = call("weighted_bound", weighted_bound, log_weights.copy())
+    hint = "take each example's own largest log weight out; one for all, the first or the mean will not do"
+    with np.errstate(all="ignore"):
+        _expect("the bound for log weights that differ by thousands", got, right, [], hint)
     correct("For more samples it rises from the ELBO to log p(x), on average.")
 
 
@@ -266,6 +282,7 @@ def check_doubly_reparameterized(doubly_reparameterized):
             sample = slopes * path
             right = (v**2 * sample).sum(0)
             reasons = [
+                (-right, "the sign is wrong: this is the gradient of minus the bound"),
                 ((v * sample).sum(0), "the weights are squared; with v alone this is sticking the landing, biased"),
                 (sample.mean(0), "the weights are missing"),
                 (right / 5, "sum over the samples; the weights are normalised already"),
@@ -321,6 +338,10 @@ def check_active_latents(active_latents):
             (-nats, "the sign is wrong: log(l / sigma^2) / 2"),
             (nats / np.log(2.0), "these are bits"),
             (answer(beta / (2.0 * c), 6)[1], "count the active latents alone"),
+            (
+                np.log(eigenvalues[:latent_dim] * 2.0 * c / beta).sum() / 2.0,
+                "a collapsed latent carries nothing, not a negative number of nats",
+            ),
         ]
         _expect(f"the nats {where}", got[1], nats, reasons, "sum log(l / sigma^2) / 2 over the active latents")
     correct("A loss tells which directions of the data it will ignore before anything is trained.")
@@ -364,25 +385,36 @@ def check_closed_gap(posterior_of):
     model, x = given_decoder(), _grey("x_test")
     q = call("posterior_of", posterior_of, x.astype(np.float32))
     try:
-        loc, covariance = np.asarray(q.mean(), dtype=float), np.asarray(q.covariance(), dtype=float)
+        loc, covariance = np.asarray(q.mean(), dtype=float), _covariance(q)
     except Exception as error:
         raise WrongAnswer(f"posterior_of: expected a Gaussian tfd.Distribution, got {q!r}. Hint: {error}") from error
     if loc.shape != (len(x), _LATENT_DIM) or covariance.shape[-2:] != (_LATENT_DIM, _LATENT_DIM):
         expected = f"batch shape [{len(x)}] and event shape [{_LATENT_DIM}]"
         got = f"means of shape {list(loc.shape)}"
         raise WrongAnswer(f"posterior_of: expected {expected}, got {got}. Hint: one Gaussian for each image")
+    diverged = "the run has diverged: take a smaller rate, or another gradient"
+    if not (np.isfinite(loc).all() and np.isfinite(covariance).all()):
+        raise WrongAnswer(f"posterior_of: expected finite numbers, got NaN or infinity. Hint: {diverged}")
     try:
         factors = np.linalg.cholesky(np.broadcast_to(covariance, [len(x), _LATENT_DIM, _LATENT_DIM]))
     except np.linalg.LinAlgError as error:
-        hint = "the run has diverged: take a smaller rate, or another gradient"
-        raise WrongAnswer(f"posterior_of: expected positive definite covariances, got others. Hint: {hint}") from error
+        what = "posterior_of: expected positive definite covariances, got others"
+        raise WrongAnswer(f"{what}. Hint: {diverged}") from error
     gap = float(np.mean(model.log_marginal(x) - model.elbo_full_covariance(x, loc, factors)))
     if not gap < _MOST_GAP:
-        hint = "nearly: train longer, or with a rate that falls to zero"
-        if gap >= model.gap - 1e-4:
+        hint = "train longer, or with another rate, and let it fall to zero"
+        if np.allclose(covariance, covariance * np.eye(_LATENT_DIM)):
             hint = f"no diagonal q comes below {model.gap:.2f} nats here; a family with a full covariance does"
         raise WrongAnswer(f"the gap: expected less than {_MOST_GAP} nats on average, got {gap:.3g}. Hint: {hint}")
     correct("The bound is tight: what is left to gain is in the model.")
+
+
+def _covariance(q):
+    """The covariance matrices of a Gaussian, those of independent coordinates too, which TFP does not give."""
+    if isinstance(q, tfd.Independent):
+        variance = np.asarray(q.variance(), dtype=float)
+        return variance[..., None] * np.eye(variance.shape[-1])
+    return np.asarray(q.covariance(), dtype=float)
 
 
 def _grey(part):
