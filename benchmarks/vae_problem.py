@@ -8,8 +8,7 @@ list [kernel, bias, ...] in the order of the layers, kernels of shape [inputs, o
 from typing import NamedTuple
 
 import numpy as np
-
-from companion import datasets
+from sklearn.datasets import load_digits
 
 LEARNING_RATE, EPSILON = 1e-3, 1e-7
 
@@ -23,7 +22,7 @@ class Problem(NamedTuple):
     latent: int
     batch: int
     epochs: int
-    tolerance: float  # of the ELBO after `epochs` epochs, in nats
+    tolerance: float  # of the ELBO after `epochs` epochs, in nats: five times its deviation among seeds
 
     @property
     def steps(self):
@@ -71,14 +70,14 @@ def step():
     patterns = rng.random([10, 784]) < 0.5
     x = patterns[rng.integers(10, size=12_800)] ^ (rng.random([12_800, 784]) < 0.1)
     title = "one step of 784-400-20-400-784 at batch 128"
-    return Problem(title, x.astype(np.float32), hidden=400, latent=20, batch=128, epochs=3, tolerance=2.0)
+    return Problem(title, x.astype(np.float32), hidden=400, latent=20, batch=128, epochs=3, tolerance=1.0)
 
 
 def digits():
-    """scikit-learn's digits, binarized, for 50 epochs."""
-    x = datasets.digits(binarize="threshold").x_train.reshape(-1, 64)
+    """scikit-learn's digits, black or white, for 50 epochs."""
+    x = (load_digits().data[:1500] >= 8.0).astype(np.float32)
     title = "50 epochs of 64-128-8-128-64 on 1500 digits at batch 100"
-    return Problem(title, x, hidden=128, latent=8, batch=100, epochs=50, tolerance=0.3)
+    return Problem(title, x, hidden=128, latent=8, batch=100, epochs=50, tolerance=0.2)
 
 
 PROBLEMS = {"step": step, "digits": digits}

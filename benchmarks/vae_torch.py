@@ -39,7 +39,7 @@ class Program:
         """Sets the initial weights."""
         with torch.no_grad():
             for parameter, value in zip(self._model.parameters(), self._data.weights(), strict=True):
-                parameter.copy_(torch.from_numpy(value).T)
+                parameter.copy_(torch.from_numpy(value).t())
         self._adam = torch.optim.Adam(self._model.parameters(), problem.LEARNING_RATE, eps=problem.EPSILON, fused=True)
 
     def run(self, epochs):
@@ -57,7 +57,7 @@ class Program:
 
     def weights(self):
         """The weights now."""
-        return [parameter.detach().T.numpy() for parameter in self._model.parameters()]
+        return [parameter.detach().t().numpy() for parameter in self._model.parameters()]
 
 
 def programs(data):
