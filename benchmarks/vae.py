@@ -2,11 +2,12 @@
 
 Run it with `make bench BENCH=vae`, which makes its environment. Every framework has a process of its own, so that their
 threads do not meet; the programs take turns, round by round, and only one runs at a time. A step's time is that of a
-whole epoch, with its shuffling, divided by its steps: the median over the epochs, the first one of each turn left out.
-What the first epoch of all takes longer is the first call's time. The share of the peak is the matrix products' part:
-their floating-point operations, over the time, over the most that any framework reaches here on large matrices. After
-`Problem.epochs` epochs from the same initial weights, the ELBOs of all programs' weights, by one function in float64,
-must lie within `Problem.tolerance` of the median of the frameworks' medians.
+whole epoch, with its shuffling, divided by its steps: the median over the epochs, the first one of each turn left out;
+"least" is the shortest, "run" the time of all epochs. What the first epoch of all takes longer is the first call's time
+(PyTorch keeps what it compiled on the disk: its first call is shorter the second time). The share of the peak is the
+matrix products' part: their floating-point operations, over the time, over the most that any framework reaches here on
+large matrices. After `Problem.epochs` epochs from the same initial weights, the ELBOs of all programs' weights, by one
+function in float64, must lie within `Problem.tolerance` of the median of the frameworks' medians.
 """
 
 import argparse
@@ -143,7 +144,7 @@ def disagreeing(measured, tolerance):
 def main():
     """Prints one table for each problem."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7, help="how often each program has its turn")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each program has its turn")
     parser.add_argument("--only", default="", help="programs whose name contains this")
     parser.add_argument("--problem", choices=vae_problem.PROBLEMS, help="this one alone")
     options = parser.parse_args()

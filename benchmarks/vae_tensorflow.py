@@ -1,5 +1,4 @@
-"""Plain TensorFlow by hand: an epoch as one graph, without and with XLA, on TensorFlow's own fused Adam op or under XLA
-an Adam that it fuses."""
+"""Plain TensorFlow by hand: an epoch is one graph with the fused Adam op, or one XLA program with an Adam it fuses."""
 
 import time
 
