@@ -116,7 +116,9 @@ class TestElboIdentity:
 
     def test_a_q_outside_of_the_support_has_no_elbo_and_weights_with_the_right_mean(self):
         # z ~ U(0, 1) and q = U(0, 2): half of the weights are zero
-        log_joint = lambda z: tf.where(z < 1.0, tf.zeros_like(z), -np.inf)  # noqa: E731
+        def log_joint(z):
+            return tf.where(z < 1.0, tf.zeros_like(z), -np.inf)
+
         q = tfd.Uniform(np.float64(0.0), np.float64(2.0))
         with pytest.raises(ValueError, match="finite"):
             bounds.elbo(log_joint, q, num_samples=100, seed=0)
@@ -251,7 +253,10 @@ class TestAnalyticOrSampled:
         by_hand = np.stack([c * z - strength * z**2 / 2, slope, slope * eps], axis=1)
         assert variance_agrees(by_hand, np.array(table["analytic"]))
         assert not variance_agrees(by_hand, 1.2 * np.array(table["analytic"]))
-        log_joint = lambda z: c * z - strength * z**2 / 2 - z**2 / 2  # noqa: E731
+
+        def log_joint(z):
+            return c * z - strength * z**2 / 2 - z**2 / 2
+
         for gradient in ("pathwise", "sticking_the_landing"):
             found = gradients(gradient, None, m, s, log_joint, seed=8)
             assert variance_agrees(found, np.array(table[gradient][1:]))
@@ -352,26 +357,26 @@ def optimised(latent_dim, noise_scale=None, seed=0):
 
 @pytest.mark.verifies("thm-linear-vae-optimum")
 class TestOptimum:
-    l = eigenvalues(DATA)  # noqa: E741
+    spectrum = eigenvalues(DATA)
 
     @pytest.mark.parametrize(("latent_dim", "noise_scale"), [(2, None), (3, 0.6), (2, 1.0)])
     def test_an_optimiser_finds_the_closed_form(self, latent_dim, noise_scale):
         found = optimised(latent_dim, noise_scale)
-        exact = mean_log_likelihood(self.l, latent_dim, noise_scale)
+        exact = mean_log_likelihood(self.spectrum, latent_dim, noise_scale)
         assert -found.fun == pytest.approx(exact, abs=2e-4)
         W = found.x[: 6 * latent_dim].reshape(6, latent_dim)
         products = W.T @ W
         assert np.abs(products - np.diag(np.diag(products))).max() < 0.05 * max(1.0, np.diag(products).max())
         s2 = noise_scale**2 if noise_scale else np.exp(2 * found.x[-1])
         if noise_scale is None:
-            assert s2 == pytest.approx(self.l[latent_dim:].mean(), rel=1e-2)
-        kept = np.maximum(self.l[:latent_dim] - s2, 0.0)
+            assert s2 == pytest.approx(self.spectrum[latent_dim:].mean(), rel=1e-2)
+        kept = np.maximum(self.spectrum[:latent_dim] - s2, 0.0)
         assert np.allclose(np.sort(np.linalg.eigvalsh(products))[::-1], kept, atol=0.03)
 
     def test_the_formula_is_that_of_the_theorem(self):
-        q, s2 = 2, self.l[2:].mean()
-        by_hand = -(6 * np.log(2 * np.pi) + np.log(self.l[:q]).sum() + 4 * np.log(s2) + 6) / 2
-        assert mean_log_likelihood(self.l, q) == pytest.approx(by_hand)
+        q, s2 = 2, self.spectrum[2:].mean()
+        by_hand = -(6 * np.log(2 * np.pi) + np.log(self.spectrum[:q]).sum() + 4 * np.log(s2) + 6) / 2
+        assert mean_log_likelihood(self.spectrum, q) == pytest.approx(by_hand)
         best = ProbabilisticPCA.fit(DATA, q)
         assert best.log_marginal(DATA).mean() == pytest.approx(by_hand)
         loc, scale = best.best_diagonal_posterior(DATA)
@@ -400,9 +405,10 @@ class TestOptimum:
         assert best.gap == pytest.approx(0.0, abs=1e-12)
 
     def test_other_scales_are_worse(self):
-        best = mean_log_likelihood(self.l, 2)
+        best = mean_log_likelihood(self.spectrum, 2)
         assert all(
-            mean_log_likelihood(self.l, 2, f * np.sqrt(self.l[2:].mean())) < best for f in (0.8, 0.99, 1.01, 2, 9)
+            mean_log_likelihood(self.spectrum, 2, f * np.sqrt(self.spectrum[2:].mean())) < best
+            for f in (0.8, 0.99, 1.01, 2, 9)
         )
 
 
@@ -427,24 +433,24 @@ def test_a_weight_is_a_noise_scale():
 
 @pytest.mark.verifies("thm-collapse-criterion")
 class TestCollapse:
-    l = eigenvalues(DATA)  # noqa: E741
+    spectrum = eigenvalues(DATA)
 
     @pytest.mark.parametrize("place", range(4))
     def test_active_latents_and_their_nats(self, place):
-        s2 = np.sqrt(self.l[place] * self.l[place + 1])  # between two eigenvalues
+        s2 = np.sqrt(self.spectrum[place] * self.spectrum[place + 1])  # between two eigenvalues
         model = ProbabilisticPCA.fit(DATA, 4, noise_scale=np.sqrt(s2))
         lengths = np.linalg.norm(model.loadings, axis=0)
         assert (lengths > 1e-9).sum() == model.active_dimensions == min(4, place + 1)
         loc, scale = model.best_diagonal_posterior(DATA)
         kl = gaussian.kl_divergence(loc, np.broadcast_to(scale, loc.shape), 0.0, 1.0).numpy().mean(0)
-        assert np.allclose(kl, np.log(np.maximum(self.l[:4] / s2, 1.0)) / 2)
-        assert not np.allclose(kl, np.log(np.maximum(self.l[:4] / s2, 1.0)))
+        assert np.allclose(kl, np.log(np.maximum(self.spectrum[:4] / s2, 1.0)) / 2)
+        assert not np.allclose(kl, np.log(np.maximum(self.spectrum[:4] / s2, 1.0)))
         assert np.allclose(loc[:, lengths < 1e-9], 0.0)
         assert np.allclose(scale[lengths < 1e-9], 1.0)
 
     @pytest.mark.parametrize("factor", [0.7, 1.3])
     def test_the_collapsed_point(self, factor):
-        noise_scale = np.sqrt(factor * self.l[0])
+        noise_scale = np.sqrt(factor * self.spectrum[0])
         collapsed = np.concatenate([np.zeros(24), DATA.mean(0), np.zeros(5)])
 
         def f(p):
@@ -460,7 +466,7 @@ class TestCollapse:
         step[30] = -step[12:24:2] @ DATA.mean(0)
         step[32] = -np.log1p(t**2 / noise_scale**2) / 2
         assert (f(step) > f(collapsed)) == (factor < 1)
-        assert (mean_log_likelihood(self.l, 2, noise_scale) > f(collapsed) + 1e-9) == (factor < 1)
+        assert (mean_log_likelihood(self.spectrum, 2, noise_scale) > f(collapsed) + 1e-9) == (factor < 1)
 
     def test_a_learnt_scale_keeps_all(self):
         for latent_dim in range(1, 6):

@@ -322,12 +322,18 @@ def test_an_end_that_moves_does_no_harm_where_the_density_vanishes(vanishes, unb
     b = 2.0
     if vanishes:
         derivative = 2 * b / 6  # of b^2 / 6
-        score_times_q = lambda z: 2 / b**2 - 4 * (b - z) / b**3  # noqa: E731
+
+        def score_times_q(z):
+            return 2 / b**2 - 4 * (b - z) / b**3
+
         second = [quad(lambda z: (z**2 * score_times_q(z)) ** 2 * b**2 / (2 * (b - z)), 0, b - d) for d in (1e-4, 1e-8)]
         assert second[1] > 1.5 * second[0]  # the variance of the score function is infinite: a logarithm
     else:
         derivative = 2 * b / 2  # of b^2 / 2
-        score_times_q = lambda z: -4 * z / b**3  # noqa: E731
+
+        def score_times_q(z):
+            return -4 * z / b**3
+
     score = quad(lambda z: z**2 * score_times_q(z), 0, b)
     assert (score == pytest.approx(derivative, abs=1e-9)) == unbiased
 

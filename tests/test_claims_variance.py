@@ -226,7 +226,10 @@ class TestFamilies:
 def test_maxwell_times_uniform_is_normal():
     u = uniform(4, seed=4)
     maxwell = np.sign(u[:, 3] - 0.5) * np.sqrt(rayleigh(u[:, 0]) ** 2 + special.ndtri(u[:, 1]) ** 2)
-    cumulative = lambda m: stats.norm.cdf(m) - m * stats.norm.pdf(m)  # noqa: E731
+
+    def cumulative(m):
+        return stats.norm.cdf(m) - m * stats.norm.pdf(m)
+
     assert stats.kstest(maxwell, cumulative).pvalue > 1e-6
     assert stats.kstest(maxwell * u[:, 2], stats.norm.cdf).pvalue > 1e-6
     assert stats.kstest(maxwell * np.sqrt(u[:, 2]), stats.norm.cdf).pvalue < 1e-6
@@ -628,7 +631,9 @@ class TestEvenAndOdd:
         mu, sigma = 0.6, 0.9
 
         def variance(sign):
-            part = lambda w: (f(mu + sigma * w) + sign * f(mu - sigma * w)) / 2  # noqa: E731
+            def part(w):
+                return (f(mu + sigma * w) + sign * f(mu - sigma * w)) / 2
+
             first = under(f=part, **RAYLEIGH)
             return under(f=lambda w: part(w) ** 2, **RAYLEIGH) - first**2
 

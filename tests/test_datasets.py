@@ -216,7 +216,7 @@ def test_mnist_comes_from_a_file(tmp_path):
     np.testing.assert_allclose(plain.x_test[..., 0] * 255, arrays()["x_test"], rtol=1e-6)
     np.testing.assert_array_equal(plain.y_train, [5, 0, 4])
     np.testing.assert_array_equal(plain.y_test, [1, 9])
-    assert plain.x_train.min() >= 0 and plain.x_train.max() <= 1  # noqa: PT018
+    assert 0 <= plain.x_train.min() < plain.x_train.max() <= 1
     threshold = datasets.mnist(file=str(file))
     np.testing.assert_array_equal(threshold.x_train[..., 0], arrays()["x_train"] >= 128)
     np.testing.assert_array_equal(threshold.x_test[..., 0], arrays()["x_test"] >= 128)

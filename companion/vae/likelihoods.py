@@ -14,7 +14,7 @@ from tensorflow_probability import distributions as tfd
 
 from companion import _validation, seeds
 
-__all__ = ["Bernoulli", "Gaussian", "find"]
+__all__ = ["LIKELIHOODS", "Bernoulli", "Gaussian"]
 
 
 @keras.saving.register_keras_serializable(package="companion")
@@ -108,15 +108,7 @@ class Gaussian(keras.layers.Layer):
         return {**super().get_config(), "scale": self._start, "trainable": self.trainable}
 
 
-def find(likelihood, dtype):
-    """The likelihood by its name, or itself."""
-    if isinstance(likelihood, keras.layers.Layer) and callable(getattr(likelihood, "log_prob", None)):
-        return likelihood
-    named = {"bernoulli": Bernoulli, "gaussian": Gaussian}
-    if not isinstance(likelihood, str) or likelihood not in named:
-        expected = 'one of "bernoulli", "gaussian", or a likelihood of companion.vae'
-        raise ValueError(_validation.message("likelihood", expected, _validation.describe(likelihood)))
-    return named[likelihood](dtype=dtype)
+LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": Gaussian}
 
 
 def _sum_over_examples(values, x):

@@ -12,8 +12,10 @@ from companion.bounds.importance_weighted import GRADIENTS as IMPORTANCE_WEIGHTE
 from companion.bounds.importance_weighted import at_samples
 from companion.reparameterizations import draw
 from companion.reparameterizations import find as find_reparameterization
-from companion.vae import inputs, likelihoods, networks, posteriors, priors, schedules, terms
+from companion.vae import inputs, networks, parts, priors, schedules, terms
 from companion.vae.chunks import MOST_NUMBERS, in_chunks
+from companion.vae.likelihoods import LIKELIHOODS
+from companion.vae.posteriors import FAMILIES
 from companion.vae.training import TrainedOnExamples
 
 __all__ = ["VAE"]
@@ -111,8 +113,9 @@ class VAE(TrainedOnExamples):
         self._widths = {"encoder": networks.widths("encoder", encoder), "decoder": networks.widths("decoder", decoder)}
         self.encoder = None if self._widths["encoder"] is not None else encoder
         self.decoder = None if self._widths["decoder"] is not None else decoder
-        self.likelihood = likelihoods.find(likelihood, self.dtype_policy.name)
-        self.posterior_family = posteriors.find(posterior_family, self.dtype_policy.name)
+        policy = self.dtype_policy.name
+        self.likelihood = parts.find("likelihood", likelihood, LIKELIHOODS, "log_prob", policy)
+        self.posterior_family = parts.find("posterior_family", posterior_family, FAMILIES, "num_outputs", policy)
         self.prior = priors.find(prior, self.latent_dim, self.variable_dtype)
         self.kl = self._choose_kl(kl)
         initial_beta = keras.initializers.Constant(_checked_beta(beta, objective))
@@ -269,7 +272,10 @@ class VAE(TrainedOnExamples):
             posterior, prior = self._posterior(rows), self.prior_distribution
             reparameterization = find_reparameterization(posterior)
             eps = self.noise(first_row, tf.shape(rows)[0], num_samples, seed)
-            log_joint = lambda z: self._log_likelihood(z, rows) + prior.log_prob(z)  # noqa: E731
+
+            def log_joint(z):
+                return self._log_likelihood(z, rows) + prior.log_prob(z)
+
             sums = []
             for start in range(0, num_samples, chunk):
                 z = reparameterization.g(eps[start : start + chunk])

@@ -38,16 +38,17 @@ def with_repeatable_order(given, seed, steps_per_execution, places):
         given["validation_batch_size"] = given.get("validation_batch_size") or batch_size
     examples, start = tf.constant(given["x"]), _Start()
     num_batches = -(-len(examples) // _validation.count("batch_size", batch_size))
-    endless = given.get("steps_per_epoch") is not None or num_batches % steps_per_execution == 0
-    seed_of_pass = lambda number: seeds.fold(seed, start.steps(int(number) * num_batches, endless))  # noqa: E731
-    batches = _shuffled_places(len(examples), batch_size, num_batches, endless, seed_of_pass)
-    at_a_time = 1
+    whole_passes = given.get("steps_per_epoch") is None
+    in_blocks = places and whole_passes and len(examples) % batch_size == 0  # one block a call, none across passes
+    at_a_time = steps_per_execution if in_blocks else 1
+    endless = in_blocks or not whole_passes or num_batches % steps_per_execution == 0
+
+    def seed_of_pass(number):
+        return seeds.fold(seed, start.steps(int(number) * num_batches, endless))
+
+    batches = _shuffled_places(len(examples), batch_size, at_a_time, endless, seed_of_pass)
     if not places:
         batches = batches.map(lambda rows: tf.gather(examples, rows))
-    elif (
-        len(examples) % batch_size == 0 and num_batches % steps_per_execution == 0 and not given.get("steps_per_epoch")
-    ):
-        batches, at_a_time = batches.batch(steps_per_execution), steps_per_execution
     instead = {"x": _plain(batches), "batch_size": None, "shuffle": False}
     if endless:
         instead["steps_per_epoch"] = given.get("steps_per_epoch") or num_batches
@@ -87,7 +88,7 @@ class _Start(keras.callbacks.Callback):
         return self._first + after if endless else self._present
 
 
-def _shuffled_places(num_examples, batch_size, num_batches, endless, seed_of_pass):
+def _shuffled_places(num_examples, batch_size, at_a_time, endless, seed_of_pass):
     """Batches of the numbers 0 to num_examples - 1 as a `tf.data.Dataset`; each pass has an order of its own.
 
     Keras makes one iterator of a dataset without end; of another, one or two every epoch, which costs tens of
@@ -96,19 +97,22 @@ def _shuffled_places(num_examples, batch_size, num_batches, endless, seed_of_pas
     Args:
         num_examples: how many.
         batch_size: of all batches but the last of a pass.
-        num_batches: of a pass.
+        at_a_time: how many batches of one size come stacked, fewer at the end of a pass; 1 for one batch, not stacked.
         endless: whether passes follow each other without end.
         seed_of_pass: a callable from the number of a pass to a seed, an int32 tensor of shape [2].
     """
+    num_batches = -(-num_examples // batch_size)
+    num_elements = -(-num_batches // at_a_time)
 
     def one_pass(number):
         seed = tf.ensure_shape(tf.py_function(seed_of_pass, [number], tf.int32), [2])
         order = tf.random.experimental.stateless_shuffle(tf.range(num_examples), seed)
-        return tf.data.Dataset.range(num_batches).map(lambda i: order[i * batch_size : (i + 1) * batch_size])
+        batches = tf.data.Dataset.range(num_batches).map(lambda i: order[i * batch_size : (i + 1) * batch_size])
+        return batches.batch(at_a_time) if at_a_time > 1 else batches
 
     passes = tf.data.Dataset.range(tf.int64.max if endless else 1).flat_map(one_pass)
     return passes.apply(
-        tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY if endless else num_batches)
+        tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY if endless else num_elements)
     )
 
 

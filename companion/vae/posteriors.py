@@ -12,9 +12,7 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
-from companion import _validation
-
-__all__ = ["DiagonalNormal", "FullCovarianceNormal", "find"]
+__all__ = ["FAMILIES", "DiagonalNormal", "FullCovarianceNormal"]
 
 
 @keras.saving.register_keras_serializable(package="companion")
@@ -68,12 +66,4 @@ class FullCovarianceNormal(keras.layers.Layer):
         return tfd.MultivariateNormalDiag(tf.zeros([latent_dim], dtype), tf.ones([latent_dim], dtype))
 
 
-def find(family, dtype):
-    """The family by its name, or itself."""
-    if isinstance(family, keras.layers.Layer) and callable(getattr(family, "num_outputs", None)):
-        return family
-    named = {"diagonal": DiagonalNormal, "full_covariance": FullCovarianceNormal}
-    if not isinstance(family, str) or family not in named:
-        expected = 'one of "diagonal", "full_covariance", or a family of companion.vae'
-        raise ValueError(_validation.message("posterior_family", expected, _validation.describe(family)))
-    return named[family](dtype=dtype)
+FAMILIES = {"diagonal": DiagonalNormal, "full_covariance": FullCovarianceNormal}
