@@ -93,7 +93,7 @@ class Gaussian(keras.layers.Layer):
 
     def sample(self, outputs, seed):
         """One x for each output; the same for one seed eagerly, in a graph and under XLA."""
-        eps = tf.math.ndtri(seeds.uniform(tf.shape(outputs), seed, outputs.dtype))
+        eps = seeds.normal(tf.shape(outputs), seed, outputs.dtype)
         return outputs + tf.cast(self.scale, outputs.dtype) * eps
 
     def log_prob(self, outputs, x):

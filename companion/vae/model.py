@@ -1,12 +1,11 @@
 """The variational autoencoder."""
 
 import math
-import random
 
 import keras
 import tensorflow as tf
 
-from companion import _validation, seeds
+from companion import _saving, _validation, seeds
 from companion.bounds.elbo import GRADIENTS as ELBO_GRADIENTS
 from companion.bounds.importance_weighted import GRADIENTS as IMPORTANCE_WEIGHTED_GRADIENTS
 from companion.bounds.importance_weighted import at_samples
@@ -105,7 +104,7 @@ class VAE(TrainedOnExamples):
         posterior_family="diagonal",
         **kwargs,
     ):
-        super().__init__(_any_seed() if seed is None else seed, **kwargs)
+        super().__init__(seeds.any_seed() if seed is None else seed, **kwargs)
         self.latent_dim = _validation.count("latent_dim", latent_dim)
         self.num_samples = _validation.count("num_samples", num_samples)
         self.objective = _validation.one_of("objective", objective, _GRADIENTS)
@@ -343,13 +342,13 @@ class VAE(TrainedOnExamples):
         plain = {
             name: getattr(self, name) for name in ("latent_dim", "num_samples", "objective", "gradient", "kl", "seed")
         }
-        own = {**nets, **parts, **plain, "prior": priors.to_config(self.prior), "beta": self._beta_to_save}
+        own = {**nets, **parts, **plain, "prior": _saving.to_config("prior", self.prior), "beta": self._beta_to_save}
         return {**keras.layers.Layer.get_config(self), **own}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """A model with the configuration of another, untrained."""
-        config = {**config, "prior": priors.from_config(config["prior"])}
+        config = {**config, "prior": _saving.from_config(config["prior"])}
         for name in ("encoder", "decoder", "likelihood", "posterior_family"):
             if isinstance(config[name], dict):
                 config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
@@ -420,11 +419,6 @@ class VAE(TrainedOnExamples):
         except NotImplementedError:
             return False
         return True
-
-
-def _any_seed():
-    """An integer from the generator that `keras.utils.set_random_seed` sets."""
-    return random.randint(1, 10**9)
 
 
 def _checked_beta(beta, objective):

@@ -1,13 +1,11 @@
-"""The prior p(z), and how a model that is saved remembers it."""
+"""The prior p(z) of a model."""
 
 import keras
-import numpy as np
-import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from companion import _validation
 
-__all__ = ["find", "from_config", "to_config"]
+__all__ = ["find"]
 
 
 def find(prior, latent_dim, dtype):
@@ -26,38 +24,3 @@ def find(prior, latent_dim, dtype):
         got = f"{prior.dtype.name}, event shape {prior.event_shape}, batch shape {prior.batch_shape}"
         raise ValueError(_validation.message("prior", expected, got))
     return prior
-
-
-def to_config(value):
-    """A distribution, or anything it was made from, as lists, strings and numbers."""
-    if isinstance(value, tfd.Distribution) and getattr(tfd, type(value).__name__, None) is type(value):
-        given = {name: to_config(v) for name, v in value.parameters.items() if v is not None}
-        return {"family": type(value).__name__, "parameters": given}
-    if isinstance(value, keras.layers.Layer):
-        return keras.saving.serialize_keras_object(value)
-    if isinstance(value, np.ndarray) or tf.is_tensor(value):
-        array = np.asarray(value)
-        return {"array": array.tolist(), "dtype": array.dtype.name}
-    if isinstance(value, (list, tuple)):
-        return [to_config(v) for v in value]
-    if isinstance(value, tf.DType):
-        return {"dtype": value.name}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    expected = "a tfd distribution made from numbers and other tfd distributions, to save the model with"
-    raise TypeError(_validation.message("prior", expected, _validation.describe(value)))
-
-
-def from_config(config):
-    """What `to_config` was given."""
-    if isinstance(config, list):
-        return [from_config(v) for v in config]
-    if not isinstance(config, dict):
-        return config
-    if "family" in config:
-        return getattr(tfd, config["family"])(**{k: from_config(v) for k, v in config["parameters"].items()})
-    if "array" in config:
-        return tf.constant(config["array"], config["dtype"])
-    if set(config) == {"dtype"}:
-        return tf.as_dtype(config["dtype"])
-    return keras.saving.deserialize_keras_object(config)
