@@ -3,13 +3,24 @@
 ``reparameterize`` writes a distribution as z = g(eps, theta); ``gradients`` estimates gradients of
 expectations; ``gaussian`` gives the exact answers, by ``quadrature``; ``diagnostics`` compares and audits. ``bounds``
 are lower bounds on log p(x), and ``VAE`` (with its parts in ``vae``) is a Keras model that is trained on them.
-``datasets``, ``exercises``, ``logistic_regression``, ``plotting`` and ``probabilistic_pca`` serve the chapters and are
-loaded when first used.
+``bayesian_layers`` are Keras layers with random weights. ``datasets``, ``exercises``, ``plotting``, and the models with
+exact answers, ``linear_regression``, ``logistic_regression``, ``probabilistic_pca`` and ``weight_noise``, serve the
+chapters and are loaded when first used.
 """
 
 import importlib
 
-from companion import bounds, diagnostics, gaussian, gradients, quadrature, reparameterizations, seeds, vae
+from companion import (
+    bayesian_layers,
+    bounds,
+    diagnostics,
+    gaussian,
+    gradients,
+    quadrature,
+    reparameterizations,
+    seeds,
+    vae,
+)
 from companion.reparameterizations import Reparameterization, reparameterize
 from companion.vae import VAE
 
@@ -18,12 +29,14 @@ __version__ = "0.1.0"
 __all__ = [
     "VAE",
     "Reparameterization",
+    "bayesian_layers",
     "bounds",
     "datasets",
     "diagnostics",
     "exercises",
     "gaussian",
     "gradients",
+    "linear_regression",
     "logistic_regression",
     "plotting",
     "probabilistic_pca",
@@ -32,9 +45,18 @@ __all__ = [
     "reparameterize",
     "seeds",
     "vae",
+    "weight_noise",
 ]
 
-_LOADED_WHEN_USED = {"datasets", "exercises", "logistic_regression", "plotting", "probabilistic_pca"}
+_LOADED_WHEN_USED = {
+    "datasets",
+    "exercises",
+    "linear_regression",
+    "logistic_regression",
+    "plotting",
+    "probabilistic_pca",
+    "weight_noise",
+}
 
 
 def __getattr__(name):

@@ -149,7 +149,7 @@ def distribution(argument, value):
     """
     if not isinstance(value, tfd.Distribution):
         raise TypeError(message(argument, "a tfd.Distribution", describe(value)))
-    for part in _parts(value):
+    for part in parts(value):
         if "validate_args" not in inspect.signature(type(part)).parameters:
             continue  # a subclass with a constructor of its own: its parts are checked
         try:
@@ -163,12 +163,12 @@ def distribution(argument, value):
     return value
 
 
-def _parts(value):
+def parts(value):
     """The distribution and every distribution it is made of."""
     yield value
     for inner in [getattr(value, "distribution", None), *tf.nest.flatten(list(value.parameters.values()))]:
         if isinstance(inner, tfd.Distribution):
-            yield from _parts(inner)
+            yield from parts(inner)
 
 
 def _is_keras_variable(value):

@@ -24,6 +24,43 @@ def test_the_same_bits_in_every_mode(words, dtype):
     assert len(set(draws)) == 1
 
 
+def test_words_are_those_of_tensorflow():
+    """Its own stateless integers for the same seed: no generator of ours."""
+    for seed in ([0, 5], [7, 2**31 - 1]):
+        words = tf.random.stateless_uniform([9], seed, minval=None, maxval=None, dtype=tf.uint32)
+        np.testing.assert_array_equal(seeds.uniform([9], seed), ((words.numpy() >> 9) + 0.5) * 2.0**-23)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_normal_is_normal_in_every_mode(dtype):
+    draws = [run(lambda: seeds.normal([50_000], 5, dtype)).numpy() for run in MODES.values()]
+    for draw in draws:
+        np.testing.assert_allclose(draw, draws[0], rtol=1e-5, atol=1e-6)
+    assert_law(draws[0], stats.norm.cdf, shared_among=2)
+    with pytest.raises(AssertionError):
+        assert_law(draws[0] * 1.05, stats.norm.cdf)
+
+
+@given(words=st.tuples(WORDS, WORDS), size=st.integers(0, 9))
+@settings(max_examples=20, deadline=None)
+def test_the_same_signs_in_every_mode(words, size):
+    seed = tf.constant(words, tf.int32)
+    draws = [run(lambda: seeds.signs([3, size], seed)).numpy() for run in MODES.values()]
+    assert all(draw.shape == (3, size) and set(np.unique(draw)) <= {-1.0, 1.0} for draw in draws)
+    np.testing.assert_array_equal(draws, [draws[0]] * 3)
+
+
+def test_signs_are_even_and_unrelated():
+    """As often 1 as -1, and the four that come from one word, their neighbours and those of another seed unrelated."""
+    streams = seeds.signs([40_000], 3).numpy().reshape(-1, 4).T
+    streams = np.concatenate(
+        [streams[:, 1:], streams[:, :-1], seeds.signs([40_000], 4).numpy().reshape(-1, 4).T[:, 1:]]
+    )
+    limit = stats.norm.isf(1e-4 / 2 / (12 + 66)) / np.sqrt(9_999)
+    assert np.abs(streams.mean(axis=1)).max() < limit
+    assert np.abs(np.corrcoef(streams)[np.triu_indices(12, 1)]).max() < limit
+
+
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
 def test_uniform_is_uniform_and_open(dtype):
     u = seeds.uniform([200_000], 5, dtype)
@@ -69,6 +106,14 @@ def test_none_is_fresh_even_inside_a_compiled_function():
 def test_other_seeds_are_refused(seed):
     with pytest.raises(TypeError, match="seed: expected an integer, an integer tensor"):
         seeds.as_seed(seed)
+
+
+def test_any_seed_follows_keras():
+    keras.utils.set_random_seed(1)
+    first = [seeds.any_seed() for _ in range(3)]
+    keras.utils.set_random_seed(1)
+    assert [seeds.any_seed() for _ in range(3)] == first
+    assert len(set(first)) == 3
 
 
 def test_other_widths_are_refused():

@@ -23,8 +23,11 @@ PACKAGE = ROOT / "companion"
 # From the ground up. A module imports only from floors below its own; a package's own files may share.
 FLOORS = (
     ("wording of errors", {"_validation"}),
-    ("seeds and quadrature", {"seeds", "quadrature"}),
-    ("samples and exact answers", {"reparameterizations", "bijectors", "gaussian", "probabilistic_pca"}),
+    ("seeds, quadrature, saving", {"seeds", "quadrature", "_saving"}),
+    (
+        "samples and exact answers",
+        {"reparameterizations", "bijectors", "gaussian", "linear_regression", "probabilistic_pca", "weight_noise"},
+    ),
     ("gradients", {"gradients"}),
     ("objectives and judgement", {"bounds", "diagnostics"}),
     ("models", {"vae", "bayesian_layers", "flows", "logistic_regression"}),
@@ -34,6 +37,7 @@ FLOORS = (
 FLOOR_OF = {module: floor for floor, (_, modules) in enumerate(FLOORS) for module in modules}
 DRAWING = {"matplotlib", "altair"}
 OLD_KERAS = {"tf_keras", "tfp.layers", "tensorflow_probability.layers", "TF_USE_LEGACY_KERAS"}
+PEERS = {"bnn_tfp_layers.py"}  # a library's own program in a benchmark, which uses it
 FOREIGN = re.compile(
     r"(?<![\w.])/(?:home|root|Users|opt|work)/[\w.]|file:/{3}|"
     r"pypi\.org/simple|files\.pythonhosted|registry\.(?:npmjs|yarnpkg)|--(?:extra-)?index-url|--find-link[s]"
@@ -197,7 +201,7 @@ def public_modules():
 FILES = sources(PACKAGE)
 OUTSIDE = {
     **chapter_code(),
-    **{f"benchmarks/{path}": source for path, source in sources(ROOT / "benchmarks").items()},
+    **{f"benchmarks/{path}": source for path, source in sources(ROOT / "benchmarks").items() if path not in PEERS},
     **{f"tests/{path}": source for path, source in sources(ROOT / "tests").items() if path != Path(__file__).name},
 }
 

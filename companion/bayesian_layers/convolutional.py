@@ -54,6 +54,10 @@ class Convolution(BayesianLayer):
             axes = {1: "positions", 2: "height, width"}[self.rank]
             expected = f"shape [batch, {axes}, channels] with a known number of channels"
             raise ValueError(_validation.message("inputs", expected, f"shape {list(input_shape)}"))
+        for length, size, rate in zip(input_shape[1:-1], self.kernel_size, self.dilation_rate, strict=True):
+            if self.padding == "valid" and length is not None and length < rate * (size - 1) + 1:
+                expected = f"at least {rate * (size - 1) + 1} positions along every axis, or another padding"
+                raise ValueError(_validation.message("inputs", expected, f"shape {list(input_shape)}"))
         return (*self.kernel_size, input_shape[-1], self.filters)
 
     def linear(self, x, kernel):
@@ -110,7 +114,7 @@ class Conv1DReparameterization(Reparameterization, Conv1D):
         activation: a Keras activation or its name.
         prior: a `tfd.Distribution` over one weight, or over the kernel's shape; None is the standard normal.
         posterior: a `MeanFieldNormal`, which says where q begins; None for its defaults.
-        num_examples: how many training examples there are; the layer does not train without.
+        num_examples: how many training examples there are; without, the layer does not train.
         seed: an integer for the noise.
         **kwargs: bias, bias_prior and kl, as for `BayesianLayer`, and those of `keras.layers.Layer`.
 
@@ -149,7 +153,7 @@ class Conv1DLocalReparameterization(LocalReparameterization, Conv1D):
         activation: a Keras activation or its name.
         prior: a `tfd.Distribution` over one weight, or over the kernel's shape; None is the standard normal.
         posterior: a `MeanFieldNormal`, which says where q begins; None for its defaults.
-        num_examples: how many training examples there are; the layer does not train without.
+        num_examples: how many training examples there are; without, the layer does not train.
         seed: an integer for the noise.
         **kwargs: bias, bias_prior and kl, as for `BayesianLayer`, and those of `keras.layers.Layer`.
 
@@ -188,7 +192,7 @@ class Conv1DFlipout(Flipout, Conv1D):
         activation: a Keras activation or its name.
         prior: a `tfd.Distribution` over one weight, or over the kernel's shape; None is the standard normal.
         posterior: a `MeanFieldNormal`, which says where q begins; None for its defaults.
-        num_examples: how many training examples there are; the layer does not train without.
+        num_examples: how many training examples there are; without, the layer does not train.
         seed: an integer for the noise.
         **kwargs: bias, bias_prior and kl, as for `BayesianLayer`, and those of `keras.layers.Layer`.
 
@@ -226,7 +230,7 @@ class Conv2DReparameterization(Reparameterization, Conv2D):
         activation: a Keras activation or its name.
         prior: a `tfd.Distribution` over one weight, or over the kernel's shape; None is the standard normal.
         posterior: a `MeanFieldNormal`, which says where q begins; None for its defaults.
-        num_examples: how many training examples there are; the layer does not train without.
+        num_examples: how many training examples there are; without, the layer does not train.
         seed: an integer for the noise.
         **kwargs: bias, bias_prior and kl, as for `BayesianLayer`, and those of `keras.layers.Layer`.
 
@@ -265,7 +269,7 @@ class Conv2DLocalReparameterization(LocalReparameterization, Conv2D):
         activation: a Keras activation or its name.
         prior: a `tfd.Distribution` over one weight, or over the kernel's shape; None is the standard normal.
         posterior: a `MeanFieldNormal`, which says where q begins; None for its defaults.
-        num_examples: how many training examples there are; the layer does not train without.
+        num_examples: how many training examples there are; without, the layer does not train.
         seed: an integer for the noise.
         **kwargs: bias, bias_prior and kl, as for `BayesianLayer`, and those of `keras.layers.Layer`.
 
@@ -304,7 +308,7 @@ class Conv2DFlipout(Flipout, Conv2D):
         activation: a Keras activation or its name.
         prior: a `tfd.Distribution` over one weight, or over the kernel's shape; None is the standard normal.
         posterior: a `MeanFieldNormal`, which says where q begins; None for its defaults.
-        num_examples: how many training examples there are; the layer does not train without.
+        num_examples: how many training examples there are; without, the layer does not train.
         seed: an integer for the noise.
         **kwargs: bias, bias_prior and kl, as for `BayesianLayer`, and those of `keras.layers.Layer`.
 

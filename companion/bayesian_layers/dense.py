@@ -17,6 +17,7 @@ class Dense(BayesianLayer):
     def __init__(self, units, activation=None, prior=None, posterior=None, num_examples=None, seed=None, **kwargs):
         super().__init__(activation, prior, posterior, num_examples, seed, **kwargs)
         self.units = self.num_outputs = _validation.count("units", units)
+        self.supports_masking = True
 
     def kernel_shape(self, input_shape):
         """(num_inputs, units)."""
@@ -49,7 +50,7 @@ class DenseReparameterization(Reparameterization, Dense):
         activation: a Keras activation or its name.
         prior: a `tfd.Distribution` over one weight, or over the kernel's shape; None is the standard normal.
         posterior: a `MeanFieldNormal`, which says where q begins; None for its defaults.
-        num_examples: how many training examples there are; the layer does not train without.
+        num_examples: how many training examples there are; without, the layer does not train.
         seed: an integer for the noise.
         **kwargs: bias, bias_prior and kl, as for `BayesianLayer`, and those of `keras.layers.Layer`.
 
@@ -87,7 +88,7 @@ class DenseLocalReparameterization(LocalReparameterization, Dense):
         activation: a Keras activation or its name.
         prior: a `tfd.Distribution` over one weight, or over the kernel's shape; None is the standard normal.
         posterior: a `MeanFieldNormal`, which says where q begins; None for its defaults.
-        num_examples: how many training examples there are; the layer does not train without.
+        num_examples: how many training examples there are; without, the layer does not train.
         seed: an integer for the noise.
         **kwargs: bias, bias_prior and kl, as for `BayesianLayer`, and those of `keras.layers.Layer`.
 
@@ -123,7 +124,7 @@ class DenseFlipout(Flipout, Dense):
         activation: a Keras activation or its name.
         prior: a `tfd.Distribution` over one weight, or over the kernel's shape; None is the standard normal.
         posterior: a `MeanFieldNormal`, which says where q begins; None for its defaults.
-        num_examples: how many training examples there are; the layer does not train without.
+        num_examples: how many training examples there are; without, the layer does not train.
         seed: an integer for the noise.
         **kwargs: bias, bias_prior and kl, as for `BayesianLayer`, and those of `keras.layers.Layer`.
 

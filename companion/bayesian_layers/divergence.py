@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from companion import _validation
+from companion import _validation, seeds
 
 __all__ = ["choose", "closed_form", "has_closed_form", "sampled"]
 
@@ -38,6 +39,8 @@ def closed_form(loc, scale, prior):
         A scalar tensor.
     """
     q = tfd.Normal(loc, scale)
+    if type(prior) is tfd.Normal:
+        return _normal_from_normal(loc, scale, prior)
     if type(prior) is tfd.Laplace:
         return tf.reduce_sum(_normal_from_laplace(q, prior))
     if prior.event_shape.rank:
@@ -54,20 +57,31 @@ def has_closed_form(prior):
     return closed_form(tf.zeros(shape, prior.dtype), tf.ones(shape, prior.dtype), prior) is not None
 
 
-def sampled(weights, prior, seed):
+def sampled(loc, scale, prior, seed):
     """log q(w) - log prior(w) for one draw w from q, summed over the array; its expectation is KL(q || prior).
 
     Args:
-        weights: a `companion.bayesian_layers.posteriors.NormalWeights`.
+        loc: the means, a tensor.
+        scale: the standard deviations, a tensor of the same shape.
         prior: a distribution over one weight, or over the array of them.
         seed: an int32 tensor of shape [2].
 
     Returns:
         A scalar tensor.
     """
-    w = weights.draw(seed)
-    log_q = tfd.Normal(weights.loc, weights.scale).log_prob(w)
-    return tf.reduce_sum(log_q) - tf.reduce_sum(prior.log_prob(w))
+    w = loc + scale * seeds.normal(loc.shape, seed, loc.dtype)
+    return tf.reduce_sum(tfd.Normal(loc, scale).log_prob(w)) - tf.reduce_sum(prior.log_prob(w))
+
+
+def _normal_from_normal(loc, scale, prior):
+    """As TFP's formula, with fewer passes over the weights, which is where the time of a large layer goes."""
+    prior_loc = tf.get_static_value(prior.loc)
+    distance = loc if prior_loc is not None and not np.any(prior_loc) else loc - prior.loc
+    if prior.scale.shape.rank:
+        squares = tf.nn.l2_loss(scale / prior.scale) + tf.nn.l2_loss(distance / prior.scale)
+    else:
+        squares = (tf.nn.l2_loss(scale) + tf.nn.l2_loss(distance)) / prior.scale**2
+    return squares - tf.reduce_sum(tf.math.log(scale / prior.scale) + 0.5)
 
 
 def _normal_from_laplace(q, prior):

@@ -6,6 +6,7 @@ Contract: a subclass is made of a linear map (`dense`, `convolutional`), which d
 """
 
 import contextlib
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -13,7 +14,7 @@ from tensorflow_probability import distributions as tfd
 
 from companion import _saving, _validation, seeds
 from companion.bayesian_layers import divergence, priors
-from companion.bayesian_layers.posteriors import MeanFieldNormal, PointWeights
+from companion.bayesian_layers.posteriors import MeanFieldNormal, NormalValues, PointValues, PointWeights
 
 __all__ = ["BayesianLayer", "fixed_draw", "kl_divergence", "layers_in"]
 
@@ -36,7 +37,7 @@ class BayesianLayer(keras.layers.Layer):
         activation: a Keras activation or its name.
         prior: a `tfd.Distribution` over one weight, or over the kernel's shape; None is the standard normal.
         posterior: a `MeanFieldNormal`, which says where q begins; None for its defaults.
-        num_examples: N, how many training examples there are; the layer does not train without.
+        num_examples: N, how many training examples there are; without, the layer does not train and gives no gradients.
         seed: an integer for the noise, another one for every layer: the same seed is the same noise. None for one that
             `keras.utils.set_random_seed` decides.
         bias: "bayesian", a bias that is random as the kernel is; "deterministic", one that is not, and has no KL;
@@ -76,20 +77,22 @@ class BayesianLayer(keras.layers.Layer):
         known = all(map(divergence.has_closed_form, (self._prior, self._bias_prior)))
         self._asked = {"prior": prior, "bias_prior": bias_prior, "kl": kl}
         self.kl = divergence.choose(kl, known)
-        counter = {"initializer": "zeros", "dtype": "int32", "trainable": False, "autocast": False}
-        self.calls = self.add_weight(shape=(), aggregation="only_first_replica", name="calls", **counter)
+        # counted on each device: one that waits for the others would let them into this call in the middle of it
+        apart = {"synchronization": "on_read", "aggregation": "only_first_replica"}
+        self.calls = keras.Variable(0, dtype="int32", trainable=False, autocast=False, name="calls", **apart)
         self._fixed_seed = None
-        self.supports_masking = True
 
     def build(self, input_shape):
         """Makes the weights; Keras calls this."""
         kernel_shape = self.kernel_shape(tuple(input_shape))
         priors.fit_to("prior", self._prior, kernel_shape)
         self.kernel = self._start.add_weights(self, "kernel", kernel_shape)
+        self.kernel_loc, self.kernel_rho = self.kernel.loc, self.kernel.rho
         bias_shape = (self.num_outputs,)
         if self._bias_kind == "bayesian":
             priors.fit_to("bias_prior (or prior, for the bias)", self._bias_prior, bias_shape)
             self.bias = self._start.add_weights(self, "bias", bias_shape, "zeros")
+            self.bias_loc, self.bias_rho = self.bias.loc, self.bias.rho
         elif self._bias_kind == "deterministic":
             self.bias = PointWeights(
                 self.add_weight(shape=bias_shape, initializer="zeros", name="bias", autocast=False)
@@ -104,12 +107,14 @@ class BayesianLayer(keras.layers.Layer):
     @property
     def posterior(self):
         """q, a joint `tfd.Distribution` of "kernel" and, if it is random, "bias"; it changes as the layer learns."""
-        return tfd.JointDistributionNamed({name: weights.distribution() for name, weights, _ in self._random()})
+        self._require_built()
+        return tfd.JointDistributionNamed({name: w.distribution() for name, w, _ in self._random(self)})
 
     @property
     def prior(self):
         """The prior of the same weights, a joint `tfd.Distribution`."""
-        return tfd.JointDistributionNamed({name: priors.over(prior, w.shape) for name, w, prior in self._random()})
+        self._require_built()
+        return tfd.JointDistributionNamed({name: priors.over(p, w.shape) for name, w, p in self._random(self)})
 
     def kl_divergence(self, seed=None, num_samples=1):
         """KL(q || prior) of all random weights of the layer.
@@ -123,9 +128,9 @@ class BayesianLayer(keras.layers.Layer):
         """
         num_samples = _validation.count("num_samples", num_samples)
         if self.kl == "closed_form":
-            return tf.add_n([divergence.closed_form(w.loc, w.scale, prior) for _, w, prior in self._random()])
-        draws = (Seeds(one) for one in seeds.split(seed, num_samples))
-        return tf.add_n([self._log_ratio(draw) for draw in draws]) / num_samples
+            return self._closed_form(self._now())
+        draws = [Seeds(one) for one in seeds.split(seed, num_samples)]
+        return tf.add_n([self._log_ratio(self._now(), draw) for draw in draws]) / num_samples
 
     # What Keras calls
 
@@ -135,16 +140,19 @@ class BayesianLayer(keras.layers.Layer):
         if self._fixed_seed is not None:
             if training:
                 raise ValueError(_validation.message("training", "False inside fixed_draw", training))
-            return self.activation(self.at_one_draw(x, Seeds(self._fixed_seed)))
+            return self.activation(self.at_one_draw(x, self._now(), Seeds(self._fixed_seed)))
         seeds_of = Seeds(seeds.fold(self.seed, tf.convert_to_tensor(self.calls.value)))
         self.calls.assign_add(1)
-        self._charge(seeds_of, training)
-        return self.activation(self.noisy(x, seeds_of))
+        weights = self._now()
+        self._charge(weights, seeds_of, training)
+        if self.num_examples is None:
+            weights = self._for_inference(weights)
+        return self.activation(self.noisy(x, weights, seeds_of))
 
     def compute_output_spec(self, x, training=False):
         """The shape and width of the outputs; no noise is drawn and nothing is charged."""
         self._require_floats(x)
-        outputs = self.linear(x, keras.KerasTensor(self.kernel.shape, self.compute_dtype))
+        outputs = self.linear(x, keras.KerasTensor(self.kernel_shape(tuple(x.shape)), self.compute_dtype))
         return keras.KerasTensor(outputs.shape, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
@@ -179,49 +187,80 @@ class BayesianLayer(keras.layers.Layer):
         """Whether there is a bias, and it is random."""
         return self._bias_kind == "bayesian"
 
-    def at_mean(self, x):
+    def at_mean(self, x, weights):
         """The pre-activations at the mean of q."""
-        return self._affine(x, self.kernel.loc, None if self.bias is None else self.bias.loc)
+        return self._affine(x, weights.kernel.loc, None if weights.bias is None else weights.bias.loc)
 
-    def at_one_draw(self, x, seeds_of):
+    def at_one_draw(self, x, weights, seeds_of):
         """The pre-activations of all examples at one draw of the weights."""
-        bias = None if self.bias is None else self.bias.draw(seeds_of.bias)
-        return self._affine(x, self.kernel.draw(seeds_of.kernel), bias)
+        bias = None if weights.bias is None else weights.bias.draw(seeds_of.bias)
+        return self._affine(x, weights.kernel.draw(seeds_of.kernel), bias)
 
     def _affine(self, x, kernel, bias):
         outputs = self.linear(x, tf.cast(kernel, x.dtype))
         return outputs if bias is None else outputs + tf.cast(bias, x.dtype)
 
-    def _charge(self, seeds_of, training):
+    def _now(self):
+        self._require_built()
+        return Weights(self.kernel.now(), None if self.bias is None else self.bias.now())
+
+    def _for_inference(self, weights):
+        """The same weights, of which no gradient can be taken: not every model says when it trains."""
+
+        @tf.custom_gradient
+        def guarded(values):
+            def gradient(upstream):
+                raise self._without_num_examples()
+
+            return tf.identity(values), gradient
+
+        bias = None if weights.bias is None else tf.nest.map_structure(guarded, weights.bias)
+        return Weights(tf.nest.map_structure(guarded, weights.kernel), bias)
+
+    def _without_num_examples(self):
+        expected = f"how many training examples there are, as in {type(self).__name__}(..., num_examples=len(x_train))"
+        return ValueError(_validation.message("num_examples", expected, None))
+
+    def _charge(self, weights, seeds_of, training):
         """Adds the KL divergence per example to the losses, at the first call of a step."""
         if self.num_examples is None:
             if training:
-                expected = (
-                    f"how many training examples there are, such as {type(self).__name__}(..., num_examples=len(x))"
-                )
-                raise ValueError(_validation.message("num_examples", expected, None))
+                raise self._without_num_examples()
         elif not self.losses:
             exact = self.kl == "closed_form"
-            self.add_loss((self.kl_divergence() if exact else self._log_ratio(seeds_of)) / self.num_examples)
+            kl = self._closed_form(weights) if exact else self._log_ratio(weights, seeds_of)
+            self.add_loss(tf.cast(kl / self.num_examples, keras.config.floatx()))  # as Keras' losses are
 
-    def _log_ratio(self, seeds_of):
+    def _closed_form(self, weights):
+        return tf.add_n([divergence.closed_form(*w, prior) for _, w, prior in self._random(weights)])
+
+    def _log_ratio(self, weights, seeds_of):
         """log q(w) - log prior(w) at the draw of all weights that belongs to some seeds."""
-        ratios = [divergence.sampled(w, prior, getattr(seeds_of, name)) for name, w, prior in self._random()]
-        return tf.add_n(ratios)
+        terms = [divergence.sampled(*w, prior, getattr(seeds_of, name)) for name, w, prior in self._random(weights)]
+        return tf.add_n(terms)
 
-    def _random(self):
-        """The random weights, as triples of their name, themselves and their prior."""
+    def _random(self, weights):
+        """The random ones of some weights, as triples of their name, themselves and their prior."""
+        yield "kernel", weights.kernel, self._prior
+        if self.bayesian_bias:
+            yield "bias", weights.bias, self._bias_prior
+
+    def _require_built(self):
         if not self.built:
             expected = "one that knows the shape of its inputs, from a call or build(input_shape)"
             raise ValueError(_validation.message("the layer", expected, "one that is not built"))
-        yield "kernel", self.kernel, self._prior
-        if self.bayesian_bias:
-            yield "bias", self.bias, self._bias_prior
 
     def _require_floats(self, x):
         if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
             got = f"{keras.backend.standardize_dtype(x.dtype)}; convert them, as in x.astype('float32')"
             raise TypeError(_validation.message("inputs", "floating-point numbers", got))
+
+
+class Weights(NamedTuple):
+    """What a layer reads once a call: `NormalValues`, or for a bias that is not random `PointValues`, or None."""
+
+    kernel: NormalValues
+    bias: NormalValues | PointValues | None
 
 
 class Seeds:

@@ -98,16 +98,23 @@ class Normal(Likelihood):
 class HeteroscedasticNormal(Normal):
     """Independent numbers, each with a standard deviation of its own: the network gives means, then rho.
 
-    scale = softplus(rho); outputs have shape [batch, ..., 2 d] for targets of shape [batch, ..., d]. Uncertainties are
-    variances.
+    scale = min_scale + softplus(rho); outputs have shape [batch, ..., 2 d] for targets of shape [batch, ..., d].
+    Uncertainties are variances.
+
+    Args:
+        min_scale: the least standard deviation, positive, in the units of y. Without one the expected log-likelihood
+            of a network with random weights is minus infinity: its expectation of 1 / scale^2 diverges.
+
+    Raises:
+        ValueError: if `min_scale` is not a positive number.
 
     Example:
-        >>> HeteroscedasticNormal().mean(tf.zeros([4, 2])).shape
+        >>> HeteroscedasticNormal(min_scale=0.01).mean(tf.zeros([4, 2])).shape
         TensorShape([4, 1])
     """
 
-    def __init__(self):
-        super().__init__(1.0)
+    def __init__(self, min_scale=1e-3):
+        super().__init__(positive_number("min_scale", min_scale))
 
     def distribution(self, outputs):
         """p(y | x, w), a `tfd.Normal` of half the outputs' length."""
@@ -115,12 +122,11 @@ class HeteroscedasticNormal(Normal):
             expected = "means and as many rho, an even number on the last axis"
             raise ValueError(_validation.message("outputs", expected, f"shape {list(outputs.shape)}"))
         loc, rho = tf.split(outputs, 2, axis=-1)
-        smallest = np.finfo(outputs.dtype.as_numpy_dtype).tiny  # where softplus is zero, log scale stays finite
-        return tfd.Normal(loc, tf.nn.softplus(rho) + smallest)
+        return tfd.Normal(loc, self.scale + tf.nn.softplus(rho))
 
     def get_config(self):
         """What `from_config` needs."""
-        return {}
+        return {"min_scale": self.scale}
 
 
 @keras.saving.register_keras_serializable(package="companion")

@@ -21,18 +21,19 @@ class LocalReparameterization:
     independently, while shared weights make them dependent: there it is an approximation.
     """
 
-    def noisy(self, x, seeds_of):
+    def noisy(self, x, weights, seeds_of):
         """The pre-activations, each example's with noise of its own.
 
         Args:
             x: inputs, a tensor.
+            weights: `companion.bayesian_layers.layer.Weights` now.
             seeds_of: `companion.bayesian_layers.layer.Seeds` of this call.
         """
         dtype = tf.as_dtype(self.variable_dtype)
-        variance = self.linear(tf.cast(x, dtype) ** 2, self.kernel.scale**2)
+        variance = self.linear(tf.cast(x, dtype) ** 2, weights.kernel.scale**2)
         if self.bayesian_bias:
-            variance += self.bias.scale**2
+            variance += weights.bias.scale**2
         # where nothing comes in, the variance is 0 and its root has no derivative: there the noise is left out
         scale = tf.sqrt(tf.maximum(variance, np.finfo(dtype.as_numpy_dtype).tiny))
         eps = seeds.normal(tf.shape(variance), seeds_of.examples(0), dtype)
-        return self.at_mean(x) + tf.cast(scale * eps, x.dtype)
+        return self.at_mean(x, weights) + tf.cast(scale * eps, x.dtype)

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -115,7 +116,7 @@ class MeanFieldNormal:
 
 
 class NormalWeights:
-    """Weights w = loc + scale eps of a layer, over its two variables.
+    """The variables of random weights w = loc + scale eps.
 
     Args:
         loc: a Keras variable.
@@ -123,39 +124,25 @@ class NormalWeights:
     """
 
     def __init__(self, loc, rho):
-        self._loc, self._rho = loc, rho
+        self.loc, self.rho = loc, rho
         self.shape = tuple(loc.shape)
+
+    def now(self):
+        """The values, which a layer reads once a call."""
+        return NormalValues(tf.convert_to_tensor(self.loc.value), tf.nn.softplus(self.rho.value))
 
     def set_loc(self, values):
         """Gives mu new values."""
-        self._loc.assign(values)
-
-    @property
-    def loc(self):
-        """mu now, a tensor."""
-        return tf.convert_to_tensor(self._loc.value)
-
-    @property
-    def scale(self):
-        """sigma now, a tensor."""
-        return tf.nn.softplus(tf.convert_to_tensor(self._rho.value))
-
-    def noise(self, seed):
-        """scale eps: a draw, less its mean."""
-        return self.scale * seeds.normal(self.shape, seed, self._loc.dtype)
-
-    def draw(self, seed):
-        """One draw of the weights."""
-        return self.loc + self.noise(seed)
+        self.loc.assign(values)
 
     def distribution(self):
         """q, whose parameters are the variables themselves: it changes as they do."""
-        scale = tfp.util.DeferredTensor(self._rho.value, tf.nn.softplus)
-        return tfd.Independent(tfd.Normal(self._loc.value, scale), len(self.shape))
+        scale = tfp.util.DeferredTensor(self.rho.value, tf.nn.softplus)
+        return tfd.Independent(tfd.Normal(self.loc.value, scale), len(self.shape))
 
 
 class PointWeights:
-    """Weights that are not random, with the same methods.
+    """The variable of weights that are not random.
 
     Args:
         variable: a Keras variable.
@@ -164,14 +151,34 @@ class PointWeights:
     def __init__(self, variable):
         self._variable = variable
 
-    @property
-    def loc(self):
-        """The weights now, a tensor."""
-        return tf.convert_to_tensor(self._variable.value)
+    def now(self):
+        """The values, which a layer reads once a call."""
+        return PointValues(tf.convert_to_tensor(self._variable.value))
 
     def set_loc(self, values):
         """Gives the weights new values."""
         self._variable.assign(values)
+
+
+class NormalValues(NamedTuple):
+    """Tensors loc and scale of random weights."""
+
+    loc: tf.Tensor
+    scale: tf.Tensor
+
+    def noise(self, seed):
+        """scale eps: a draw, less its mean."""
+        return self.scale * seeds.normal(self.loc.shape, seed, self.loc.dtype)
+
+    def draw(self, seed):
+        """One draw of the weights."""
+        return self.loc + self.noise(seed)
+
+
+class PointValues(NamedTuple):
+    """A tensor of weights that are not random."""
+
+    loc: tf.Tensor
 
     def draw(self, seed):
         """The weights, whatever the seed."""

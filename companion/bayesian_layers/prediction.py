@@ -159,12 +159,13 @@ def _at_draws(model):
         @tf.function(reduce_retracing=True)
         def outputs(x, draws):
             model = reference()
+            dtype = tf.float64 if model.compute_dtype == "float64" else tf.float32
 
             def at_one(draw):
                 with fixed_draw(model, draw):
-                    return model(x, training=False)
+                    return tf.cast(model(x, training=False), dtype)
 
-            return tf.map_fn(at_one, draws, fn_output_signature=model.compute_dtype)
+            return tf.map_fn(at_one, draws, fn_output_signature=dtype)
 
         _COMPILED[model] = outputs
     return _COMPILED[model]

@@ -52,10 +52,10 @@ def find(argument, prior, dtype):
     _validation.distribution(argument, prior)
     if prior.variables:
         raise ValueError(_validation.message(argument, "a distribution of constants", "one with tf.Variables"))
-    if prior.dtype != dtype:
+    if prior.dtype != tf.as_dtype(dtype):
         expected = f"a tfd.Distribution of {dtype}, the width of the layer's variables"
-        raise ValueError(_validation.message(argument, expected, f"{type(prior).__name__} of {prior.dtype.name}"))
-    if not tf.reduce_all(tf.math.is_finite(prior.log_prob(tf.constant([-1.0, 1.0], dtype)[..., *_axes(prior)]))):
+        raise ValueError(_validation.message(argument, expected, f"{type(prior).__name__} of {_width(prior)}"))
+    if not _is_over_all_numbers(prior):
         got = f"{type(prior).__name__}, which excludes some"
         raise ValueError(_validation.message(argument, "a density that is positive for all real weights", got))
     return prior
@@ -72,15 +72,27 @@ def fit_to(argument, prior, shape):
 
 def over(prior, shape):
     """The prior of all weights, with their shape as its event."""
+    while isinstance(prior, tfd.Independent):
+        prior = prior.distribution
     if isinstance(prior, (tfd.Normal, tfd.Laplace)):  # in this form TFP knows KL divergences
-        given = (tf.broadcast_to(x, shape) for x in (prior.loc, prior.scale))
-        return tfd.Independent(type(prior)(*given), len(shape))
-    return tfd.Independent(prior, prior.batch_shape.rank) if prior.batch_shape.rank else _over_event(prior, shape)
-
-
-def _over_event(prior, shape):
+        prior = type(prior)(*(tf.broadcast_to(x, shape) for x in (prior.loc, prior.scale)))
+    if prior.batch_shape.rank:
+        return tfd.Independent(prior, prior.batch_shape.rank)
     return prior if prior.event_shape.rank else tfd.Sample(prior, shape)
 
 
-def _axes(prior):
-    return [tf.newaxis] * (prior.batch_shape.rank + prior.event_shape.rank)
+def _is_over_all_numbers(prior):
+    """Whether TFP maps all real numbers to the prior's support by leaving them as they are."""
+    try:
+        to_support = prior.experimental_default_event_space_bijector()
+        if to_support is None:  # a mixture
+            parts = [part for part in _validation.parts(prior) if part is not prior and part.dtype.is_floating]
+            return bool(parts) and all(map(_is_over_all_numbers, parts))
+        far = tf.fill(prior.event_shape, tf.constant(1000.0, prior.dtype))
+        return all(bool(tf.reduce_all(to_support.forward(z) == z)) for z in (far, -far))
+    except (NotImplementedError, ValueError):
+        return False
+
+
+def _width(prior):
+    return prior.dtype.name if isinstance(prior.dtype, tf.DType) else "several parts"

@@ -13,11 +13,12 @@ class Reparameterization:
     Every example adds to the gradient noise of the same sign, so its variance does not fall with the batch size.
     """
 
-    def noisy(self, x, seeds_of):
+    def noisy(self, x, weights, seeds_of):
         """The pre-activations at one draw of the weights.
 
         Args:
             x: inputs, a tensor.
+            weights: `companion.bayesian_layers.layer.Weights` now.
             seeds_of: `companion.bayesian_layers.layer.Seeds` of this call.
         """
-        return self.at_one_draw(x, seeds_of)
+        return self.at_one_draw(x, weights, seeds_of)
