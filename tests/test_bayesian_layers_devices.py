@@ -14,7 +14,7 @@ import pytest
 
 NUM_EXAMPLES = 40
 RATE = 0.5
-KINDS = ("DenseReparameterization", "DenseLocalReparameterization", "DenseFlipout", "Conv1DFlipout")
+KINDS = ("DenseReparameterization", "DenseLocalReparameterization", "DenseFlipout", "Conv1DFlipout", "normalised")
 SIZES = (2, 8, 14)  # of 14 examples: all shares even; 6 left; one batch
 
 
@@ -38,6 +38,8 @@ def model_of(kind):
     if kind.startswith("Conv"):
         start = [keras.layers.Reshape([4, 1]), getattr(bl, kind)(3, 2, num_examples=NUM_EXAMPLES, seed=1)]
         layers = [*start, keras.layers.Flatten()]
+    elif kind == "normalised":  # its moving averages are assigned in the middle of a step
+        layers = [keras.layers.BatchNormalization(), bl.DenseFlipout(1, num_examples=NUM_EXAMPLES, seed=1)]
     else:
         layers = [getattr(bl, kind)(1, num_examples=NUM_EXAMPLES, seed=1)]
     model = keras.Sequential([keras.Input([4]), *layers])

@@ -81,6 +81,8 @@ def to_bayesian(
     pairs = []
 
     def converted(layer):
+        if not isinstance(layer, keras.layers.Layer):  # an operation, such as those of keras.ops
+            return type(layer).from_config(layer.get_config())
         if (ordinary := ORDINARY.get(type(layer))) is None:
             new = _copied(layer, others)
         else:
@@ -91,6 +93,9 @@ def to_bayesian(
         return new
 
     clone = keras.models.clone_model(model, clone_function=converted, recursive=True)
+    if not any(type(old) in ORDINARY for old, _ in pairs):
+        expected = "a model with at least one Dense, Conv1D or Conv2D layer"
+        raise ValueError(_validation.message("model", expected, f"{model.name}, which has none"))
     if not clone.built:
         clone.build(model.input_shape)
     for old, new in pairs:

@@ -74,7 +74,7 @@ class Convolution(BayesianLayer):
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
     def _lengths(self, argument, value):
-        values = (value,) * self.rank if isinstance(value, int) else tuple(value)
+        values = tuple(value) if isinstance(value, (list, tuple)) else (value,) * self.rank
         if len(values) != self.rank:
             expected = f"an integer or {self.rank} of them"
             raise ValueError(_validation.message(argument, expected, _validation.describe(value)))

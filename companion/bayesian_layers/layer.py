@@ -333,8 +333,9 @@ def fixed_draw(model, seed=None):
     """Inside it, a model uses one draw of its weights for all inputs and all calls: it is one function.
 
     It holds for calls of the model, `predict` and `evaluate`; the loss that `evaluate` reports is then that of the one
-    network, without a KL divergence. Training is refused, and a `tf.function` of your own that was traced outside stays
-    as it was.
+    network, without a KL divergence. Training is refused. Pass the outermost model, the one that you call: a function
+    that TensorFlow has traced keeps what it was traced with, so a `tf.function` of your own, or a model around this
+    one, goes on with fresh draws if it was traced outside, and with this draw if it was traced inside.
 
     Args:
         model: a Keras model with Bayesian layers, the one that you call.

@@ -159,7 +159,9 @@ class Categorical(Likelihood):
     def log_prob(self, outputs, y):
         """log p(y | x, w), summed over what belongs to one example; NaN for a label that is no class."""
         chosen = tf.one_hot(y, outputs.shape[-1], dtype=outputs.dtype)
-        return _sum_over_event(tf.reduce_sum(tf.nn.log_softmax(outputs) * chosen, axis=-1), y)
+        log_prob = tf.reduce_sum(tf.nn.log_softmax(outputs) * chosen, axis=-1)
+        is_class = (y >= 0) & (y < outputs.shape[-1])
+        return _sum_over_event(tf.where(is_class, log_prob, tf.constant(np.nan, outputs.dtype)), y)
 
     def mean(self, outputs):
         """The probabilities of the classes."""

@@ -54,14 +54,11 @@ def predict(model, x, num_samples=100, seed=None, likelihood=None, batch_size=25
     likelihood = _likelihood_of(model) if likelihood is None else likelihoods.find(likelihood)
     num_samples = _validation.count("num_samples", num_samples)
     batch_size = _validation.count("batch_size", batch_size)
-    x = tf.nest.map_structure(np.asarray, x)
-    num_inputs = {len(part) for part in tf.nest.flatten(x)}
-    if len(num_inputs) != 1 or 0 in num_inputs:
-        raise ValueError(_validation.message("x", "inputs, as many in every part", f"lengths {sorted(num_inputs)}"))
+    x, num_inputs = _inputs(x)
     draws = tf.stack(seeds.split(seed, num_samples))
     outputs = [
         _at_draws(model)(tf.nest.map_structure(lambda part, i=start: tf.constant(part[i : i + batch_size]), x), draws)
-        for start in range(0, num_inputs.pop(), batch_size)
+        for start in range(0, num_inputs, batch_size)
     ]
     return Prediction(tf.concat(outputs, axis=1), likelihood)
 
@@ -159,7 +156,7 @@ def _at_draws(model):
         @tf.function(reduce_retracing=True)
         def outputs(x, draws):
             model = reference()
-            dtype = tf.float64 if model.compute_dtype == "float64" else tf.float32
+            dtype = tf.float64 if model.compute_dtype == "float64" else tf.float32  # others are widened
 
             def at_one(draw):
                 with fixed_draw(model, draw):
@@ -171,19 +168,41 @@ def _at_draws(model):
     return _COMPILED[model]
 
 
+def _inputs(x):
+    """Inputs as arrays, in their structure, and how many there are."""
+    parts = [getattr(part, "shape", ()) for part in tf.nest.flatten(x)]
+    if not parts or not all(map(len, parts)):
+        expected = "an array of inputs, shape [num_inputs, ...], or a list or dict of arrays"
+        raise TypeError(_validation.message("x", expected, _brief(x)))
+    lengths = sorted({shape[0] for shape in parts})
+    if len(lengths) > 1 or not lengths[0]:
+        raise ValueError(
+            _validation.message("x", "at least one input, and as many in every part", f"lengths {lengths}")
+        )
+    return tf.nest.map_structure(np.asarray, x), lengths[0]
+
+
+def _brief(x):
+    text = _validation.describe(x)
+    return text if len(text) < 80 else f"{text[:70]} ... ({type(x).__name__})"
+
+
 def _likelihood_of(model):
     """What a compiled model's loss says about its outputs."""
     loss = getattr(model, "loss", None)
     if isinstance(loss, NegativeLogLikelihood):
         return loss.likelihood
     losses = keras.losses
-    if isinstance(loss, losses.SparseCategoricalCrossentropy) and loss.get_config()["from_logits"]:
+    if (
+        isinstance(loss, (losses.SparseCategoricalCrossentropy, losses.CategoricalCrossentropy))
+        and loss.get_config()["from_logits"]
+    ):
         return likelihoods.Categorical()
     if isinstance(loss, losses.BinaryCrossentropy) and loss.get_config()["from_logits"]:
         return likelihoods.Bernoulli()
     expected = "what the outputs mean, such as likelihoods.Normal(scale=0.1), or a loss that says it: "
     expected += "NegativeLogLikelihood, or a cross-entropy of Keras with from_logits=True"
-    if isinstance(loss, losses.MeanSquaredError) or loss in ("mse", "mean_squared_error"):
+    if isinstance(loss, losses.MeanSquaredError) or loss in ("mse", "mean_squared_error", losses.mean_squared_error):
         expected += " (the mean squared error does not say the scale of the noise)"
     raise ValueError(_validation.message("likelihood", expected, f"None, and loss={_name(loss)}"))
 

@@ -56,7 +56,7 @@ def find(argument, prior, dtype):
         expected = f"a tfd.Distribution of {dtype}, the width of the layer's variables"
         raise ValueError(_validation.message(argument, expected, f"{type(prior).__name__} of {_width(prior)}"))
     if not _is_over_all_numbers(prior):
-        got = f"{type(prior).__name__}, which excludes some"
+        got = f"{type(prior).__name__}, whose density is not"
         raise ValueError(_validation.message(argument, "a density that is positive for all real weights", got))
     return prior
 
@@ -82,15 +82,17 @@ def over(prior, shape):
 
 
 def _is_over_all_numbers(prior):
-    """Whether TFP maps all real numbers to the prior's support by leaving them as they are."""
+    """Whether TFP's map from the real numbers to the prior's support goes far both ways, and densities are finite."""
     try:
         to_support = prior.experimental_default_event_space_bijector()
         if to_support is None:  # a mixture
             parts = [part for part in _validation.parts(prior) if part is not prior and part.dtype.is_floating]
             return bool(parts) and all(map(_is_over_all_numbers, parts))
-        far = tf.fill(prior.event_shape, tf.constant(1000.0, prior.dtype))
-        return all(bool(tf.reduce_all(to_support.forward(z) == z)) for z in (far, -far))
-    except (NotImplementedError, ValueError):
+        one = tf.ones(prior.event_shape, prior.dtype)
+        reaches_far = [sign * to_support.forward(sign * 1e6 * one) > 1e3 for sign in (1.0, -1.0)]
+        has_density = [tf.math.is_finite(prior.log_prob(sign * one)) for sign in (1.0, -1.0)]
+        return all(bool(tf.reduce_all(true)) for true in (*reaches_far, *has_density))
+    except (NotImplementedError, TypeError, ValueError):
         return False
 
 
