@@ -78,7 +78,7 @@ def planted(name):
                 assert source.count(there) >= 1, f"{module} no longer has {there!r}"
                 source = source.replace(there, instead)
             source = source.replace(
-                'register_keras_serializable(package="companion")', 'register_keras_serializable("planted")'
+                'register_keras_serializable(package="companion.bayesian_layers")', 'register_keras_serializable("planted")'
             )
             twin = types.ModuleType(real.__name__)
             exec(compile(source, real.__file__, "exec"), vars(twin))

@@ -462,6 +462,8 @@ BAD_CALLS = {
     "rows": (lambda: predicted(x=X.tolist()), (TypeError, ValueError), "^x", "", ""),
     "ragged": (lambda: predicted(x=[[1.0, 2.0], [1.0]]), (TypeError, ValueError), "^x", "", ""),
     "wide": (lambda: predicted(x=X[:, :3]), ValueError, "", "", ""),
+    "two_outputs": (lambda: predicted_by(lambda y: [y, 2.0 * y]), ValueError, "^model", "one output", ""),
+    "dict_of_outputs": (lambda: predicted_by(lambda y: {"a": y}), ValueError, "^model", "one output", ""),
     "unequal": (
         lambda: bl.predict(several_inputs(), {"a": X, "b": X[:5, :2]}, likelihood=NORMAL),
         ValueError,
@@ -471,6 +473,11 @@ BAD_CALLS = {
     ),
     "fixed_draw": (lambda: bl.fixed_draw(None).__enter__(), TypeError, "^model", "a Keras model or layer", "None"),
 }
+
+
+def predicted_by(outputs):
+    x = keras.Input([4])
+    return bl.predict(keras.Model(x, outputs(bl.DenseFlipout(2, seed=1)(x))), X, 3, seed=0, likelihood=NORMAL)
 
 
 def stream():

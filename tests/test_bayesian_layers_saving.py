@@ -11,6 +11,7 @@ from bayesian_cases import CASES, NUM_EXAMPLES
 from tensorflow_probability import distributions as tfd
 
 from companion import bayesian_layers as bl
+from companion import vae
 
 X = np.random.default_rng(0).standard_normal([23, 4]).astype(np.float32)
 Y = (X[:, :1] - 2.0 * X[:, 1:2]).astype(np.float32)
@@ -220,6 +221,13 @@ def test_losses_come_back(likelihood, tmp_path):
     assert loaded.loss.get_config() == model.loss.get_config()
     y = np.zeros({"categorical": [3], "heteroscedastic": [3, 1]}.get(likelihood_name(likelihood), [3, 2]), np.float32)
     assert model.test_on_batch(X[:3], y) == loaded.test_on_batch(X[:3], y)
+
+
+def test_likelihoods_of_the_vae_are_others():
+    """The two modules have a class of one name; each comes back as itself, whichever was imported last."""
+    for one in (vae.Bernoulli(), bl.likelihoods.Bernoulli()):
+        again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(one))
+        assert type(again) is type(one)
 
 
 def likelihood_name(likelihood):

@@ -94,7 +94,7 @@ class Conv2D(Convolution):
     rank = 2
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class Conv1DReparameterization(Reparameterization, Conv1D):
     r"""A convolution over sequences with one draw of its weights a call (Bayes by Backprop).
 
@@ -132,7 +132,7 @@ class Conv1DReparameterization(Reparameterization, Conv1D):
     """
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class Conv1DLocalReparameterization(LocalReparameterization, Conv1D):
     r"""A convolution over sequences whose pre-activations are drawn in place of its weights.
 
@@ -171,7 +171,7 @@ class Conv1DLocalReparameterization(LocalReparameterization, Conv1D):
     """
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class Conv1DFlipout(Flipout, Conv1D):
     r"""A convolution over sequences with one draw of the weights' noise a call, and signs for every example.
 
@@ -210,7 +210,7 @@ class Conv1DFlipout(Flipout, Conv1D):
     """
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class Conv2DReparameterization(Reparameterization, Conv2D):
     r"""A convolution over images with one draw of its weights a call (Bayes by Backprop).
 
@@ -248,7 +248,7 @@ class Conv2DReparameterization(Reparameterization, Conv2D):
     """
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class Conv2DLocalReparameterization(LocalReparameterization, Conv2D):
     r"""A convolution over images whose pre-activations are drawn in place of its weights.
 
@@ -287,7 +287,7 @@ class Conv2DLocalReparameterization(LocalReparameterization, Conv2D):
     """
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class Conv2DFlipout(Flipout, Conv2D):
     r"""A convolution over images with one draw of the weights' noise a call, and signs for every example.
 

@@ -35,7 +35,7 @@ class Dense(BayesianLayer):
         return {**super().get_config(), "units": self.units}
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class DenseReparameterization(Reparameterization, Dense):
     r"""A dense layer with one draw of its weights a call (Bayes by Backprop).
 
@@ -71,7 +71,7 @@ class DenseReparameterization(Reparameterization, Dense):
     """
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class DenseLocalReparameterization(LocalReparameterization, Dense):
     r"""A dense layer whose pre-activations are drawn in place of its weights.
 
@@ -107,7 +107,7 @@ class DenseLocalReparameterization(LocalReparameterization, Dense):
     """
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class DenseFlipout(Flipout, Dense):
     r"""A dense layer with one draw of the weights' noise a call, and signs for every example.
 

@@ -1,9 +1,9 @@
 """What a network's outputs mean: the distribution p(y | x, w) of the targets.
 
 Contract: `targets(y, outputs)` gives targets the width and the shape that fit a network's outputs, or raises. With them
-`log_prob(outputs, y)` is log p(y | x, w) of every example, shape [*draws, batch] for outputs of shape [*draws, batch,
-...]; `mean(outputs)` the expectation of y, or the probabilities of its classes; `uncertainty(outputs)`, for one axis of
-draws, the total, the aleatoric and the epistemic uncertainty.
+`log_prob(outputs, y)` is log p(y | x, w) of every example, shape ``[*draws, batch]`` for outputs of shape
+``[*draws, batch, ...]``; `mean(outputs)` the expectation of y, or the probabilities of its classes;
+`uncertainty(outputs)`, for one axis of draws, the total, the aleatoric and the epistemic uncertainty.
 """
 
 import math
@@ -32,7 +32,7 @@ class Likelihood:
         return cls(**config)
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class Normal(Likelihood):
     r"""Independent numbers with one known standard deviation; the network gives their means.
 
@@ -94,7 +94,7 @@ class Normal(Likelihood):
         return {"scale": self.scale}
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class HeteroscedasticNormal(Normal):
     """Independent numbers, each with a standard deviation of its own: the network gives means, then rho.
 
@@ -129,7 +129,7 @@ class HeteroscedasticNormal(Normal):
         return {"min_scale": self.scale}
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class Categorical(Likelihood):
     r"""One of several classes; the network gives logits f on the last axis. Targets are integer labels.
 
@@ -174,7 +174,7 @@ class Categorical(Likelihood):
         return total, aleatoric, total - aleatoric
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class Bernoulli(Likelihood):
     r"""Independent yes or no, 1 or 0; the network gives a logit f for each.
 

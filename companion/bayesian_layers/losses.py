@@ -8,7 +8,7 @@ from companion.bayesian_layers import likelihoods
 __all__ = ["NegativeLogLikelihood"]
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class NegativeLogLikelihood(keras.losses.Loss):
     r"""The mean over a batch of -log p(y | x, w), as a Keras loss.
 

@@ -15,7 +15,7 @@ from companion import _validation, seeds
 __all__ = ["FanInConstant", "MeanFieldNormal", "NormalWeights", "PointWeights"]
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class FanInConstant(keras.initializers.Initializer):
     r"""One number for all weights of an array, gain / sqrt(fan_in).
 
@@ -46,7 +46,7 @@ class FanInConstant(keras.initializers.Initializer):
         return {"gain": self.gain}
 
 
-@keras.saving.register_keras_serializable(package="companion")
+@keras.saving.register_keras_serializable(package="companion.bayesian_layers")
 class MeanFieldNormal:
     r"""How the independent normal distributions of a layer's weights begin.
 

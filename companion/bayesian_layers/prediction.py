@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from companion import _validation, seeds
 from companion.bayesian_layers import likelihoods
-from companion.bayesian_layers.layer import fixed_draw, require_layers
+from companion.bayesian_layers.layer import fixed_draw, layers_in, require_layers
 from companion.bayesian_layers.losses import NegativeLogLikelihood
 
 __all__ = ["Prediction", "predict"]
@@ -145,27 +145,35 @@ class Prediction:
         return self.likelihood.uncertainty(self.outputs)
 
 
-_COMPILED = weakref.WeakKeyDictionary()  # one traced function for every model
+_TRACED = weakref.WeakKeyDictionary()  # for every model which layers it had, and a function traced with them
 
 
 def _at_draws(model):
     """A function from inputs and seeds [num_samples, 2] to the model's outputs [num_samples, num_inputs, ...]."""
-    if model not in _COMPILED:
+    layers = [*map(id, layers_in(model)), len(model.variables)]
+    if model not in _TRACED or _TRACED[model][0] != layers:
         reference = weakref.ref(model)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def outputs(x, draws):
             model = reference()
             dtype = tf.float64 if model.compute_dtype == "float64" else tf.float32  # others are widened
 
             def at_one(draw):
                 with fixed_draw(model, draw):
-                    return tf.cast(model(x, training=False), dtype)
+                    return tf.cast(_only_output(model(x, training=False)), dtype)
 
             return tf.map_fn(at_one, draws, fn_output_signature=dtype)
 
-        _COMPILED[model] = outputs
-    return _COMPILED[model]
+        _TRACED[model] = layers, outputs
+    return _TRACED[model][1]
+
+
+def _only_output(outputs):
+    if not tf.is_tensor(outputs):
+        got = f"{len(outputs)} of them" if hasattr(outputs, "__len__") else type(outputs).__name__
+        raise ValueError(_validation.message("model", "a model with one output, a tensor", got))
+    return outputs
 
 
 def _inputs(x):
