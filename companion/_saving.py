@@ -23,15 +23,15 @@ def to_config(argument, value):
         return {"family": type(value).__name__, "parameters": given}
     if isinstance(value, keras.layers.Layer):
         return keras.saving.serialize_keras_object(value)
-    if isinstance(value, np.ndarray) or tf.is_tensor(value):
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)) or tf.is_tensor(value):
         array = np.asarray(value)
         return {"array": array.tolist(), "dtype": array.dtype.name}
     if isinstance(value, (list, tuple)):
         return [to_config(argument, v) for v in value]
     if isinstance(value, tf.DType):
         return {"dtype": value.name}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
     expected = "a tfd distribution made from numbers and other tfd distributions, to save the model with"
     raise TypeError(_validation.message(argument, expected, _validation.describe(value)))
 

@@ -6,6 +6,7 @@ assertions, so a function compiled with ``jit_compile=True`` checks shapes and t
 """
 
 import inspect
+import numbers
 from collections.abc import Mapping
 
 import numpy as np
@@ -37,6 +38,14 @@ def count(argument, value, minimum=1):
     if not integral or value < minimum:
         raise ValueError(message(argument, f"an integer of at least {minimum}", describe(value)))
     return int(value)
+
+
+def positive_number(argument, value):
+    """Returns `value` as a Python float above zero."""
+    number = isinstance(value, (numbers.Real, np.ndarray)) and not isinstance(value, (bool, np.bool_))
+    if not number or np.ndim(value) or not 0.0 < value < float("inf"):
+        raise ValueError(message(argument, "a positive number", describe(value)))
+    return float(value)
 
 
 def eager(argument):

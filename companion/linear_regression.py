@@ -419,9 +419,14 @@ class BayesianLinearRegression:
 
     @cached_property
     def _loc(self):
-        """The posterior mean: the least squares solution of S w = [y / sigma; 0]."""
+        """The posterior mean: the least squares solution of S w = [y / sigma; 0], twice refined."""
         q, r = self._qr
-        return linalg.solve_triangular(r, q[: self.num_examples].T @ (self.y / self.noise_scale))
+        loc = linalg.solve_triangular(r, q[: self.num_examples].T @ (self.y / self.noise_scale))
+        targets = np.concatenate([self.y / self.noise_scale, np.zeros(self.num_weights)])
+        for _ in range(2):  # what is left over is large where the noise is small beside it
+            rest = self._stack.T @ (targets - self._stack @ loc)
+            loc = loc + linalg.solve_triangular(r, linalg.solve_triangular(r, rest, trans=1))
+        return loc
 
     @cached_property
     def _scale_tril(self):

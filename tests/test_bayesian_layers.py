@@ -263,6 +263,24 @@ def test_evaluate_charges_the_divergence_once(case):
         np.testing.assert_allclose(model.evaluate(x, targets, batch_size=batch_size, verbose=0), exact, rtol=1e-5)
 
 
+def test_many_samples_of_the_divergence_in_a_graph_are_those_outside():
+    layer = one_row_layer(None, kl="sampled")
+    inside = tf.function(lambda: layer.kl_divergence(seed=3, num_samples=200))()  # a loop, not 200 copies
+    np.testing.assert_allclose(inside, layer.kl_divergence(seed=3, num_samples=200), rtol=1e-5)
+
+
+def test_another_loss_of_the_layer_does_not_hide_the_divergence():
+    class Penalised(bayesian_layers.DenseFlipout):
+        def call(self, x, training=False):
+            self.add_loss(tf.constant(0.0))
+            return super().call(x, training=training)
+
+    layer = Penalised(1, num_examples=1)
+    model = keras.Sequential([keras.Input([4]), layer])
+    model(np.ones([2, 4], "float32"))
+    np.testing.assert_allclose(sum(model.losses), layer.kl_divergence(), rtol=1e-6)
+
+
 # The gradients
 
 

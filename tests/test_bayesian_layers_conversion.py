@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from bayesian_cases import CASES, METHODS, NUM_EXAMPLES
 from tensorflow_probability import distributions as tfd
 
@@ -159,10 +160,11 @@ def test_priors_scales_and_seeds():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_was_learnt_stays_and_more_is_learnt(method):
-    x = RNG.standard_normal([60, 4]).astype(np.float32)
+    keras.utils.set_random_seed(1)
+    x = np.random.default_rng(1).standard_normal([60, 4]).astype(np.float32)
     y = x[:, :2] * 2.0 + 1.0
     ordinary = keras.Sequential([keras.Input([4]), layers.Dense(2)])
-    ordinary.set_weights([2.0 * np.eye(4, 2), np.ones(2)])
+    ordinary.set_weights([1.7 * np.eye(4, 2), 0.7 * np.ones(2)])  # near, and something is left to learn
     bayesian = bl.to_bayesian(ordinary, 60, method, seed=1)
     loss = bl.NegativeLogLikelihood(bl.likelihoods.Normal(0.5))
     bayesian.compile(keras.optimizers.Adam(0.02), loss, jit_compile=False)
@@ -170,6 +172,19 @@ def test_what_was_learnt_stays_and_more_is_learnt(method):
     end = bayesian.fit(x, y, epochs=15, batch_size=20, verbose=0).history["loss"][-1]
     assert end < start
     np.testing.assert_allclose(bl.predict(bayesian, x, 50, seed=0).mean, y, atol=0.5)
+
+
+def test_what_layers_make_of_their_weights_is_made_anew():
+    """An adapted normalization divides by what it has seen; a lookup keeps its vocabulary."""
+    normalization = layers.Normalization()
+    normalization.adapt(5.0 + 10.0 * np.random.default_rng(0).standard_normal([50, 4]))
+    ordinary = keras.Sequential([keras.Input([4]), normalization, layers.Dense(2)])
+    x = inputs_of([(4,)])
+    np.testing.assert_allclose(bl.to_bayesian(ordinary, 7, posterior=SURE)(x), ordinary(x), atol=1e-5)
+    lookup = layers.StringLookup(vocabulary=["a", "b"], output_mode="one_hot")
+    words = keras.Sequential([keras.Input([1], dtype="string"), lookup, layers.Rescaling(1.0), layers.Dense(2)])
+    x = tf.constant([["b"], ["a"], ["c"]])
+    np.testing.assert_allclose(bl.to_bayesian(words, 7, posterior=SURE)(x), words(x), atol=1e-5)
 
 
 def test_mixed_policies_are_kept():

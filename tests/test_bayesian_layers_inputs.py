@@ -590,3 +590,21 @@ def test_masks_end_at_a_convolution_as_in_keras(name):
         ]
     )
     assert model.predict(np.array([[1, 2, 3, 0, 0]]), verbose=0).shape == (1, 3)
+
+
+@pytest.mark.parametrize("bias", [None, "deterministic"])
+def test_a_prior_for_no_random_bias_is_refused(bias):
+    with pytest.raises(ValueError, match="bias_prior: expected None"):
+        bl.DenseFlipout(1, bias=bias, bias_prior=bl.scale_mixture())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_variables_of_half_width_are_refused(dtype):
+    with pytest.raises(ValueError, match=f"dtype: expected float32, float64, or a mixed policy.*; got {dtype}"):
+        bl.DenseFlipout(1, dtype=dtype)
+
+
+def test_a_dense_layer_takes_sequences_after_vectors():
+    layer = bl.DenseFlipout(3, num_examples=9)
+    assert layer(np.ones([2, 4], np.float32)).shape == (2, 3)
+    assert layer(np.ones([2, 5, 4], np.float32)).shape == (2, 5, 3)

@@ -29,6 +29,7 @@ MODULES = (  # in the order in which they need each other
     "dense",
 )
 
+CHARGED = "elif not any(loss is self._charged for loss in self.losses):"
 CALL_SEED = "seeds.fold(self.seed, tf.convert_to_tensor(self.calls.value))"
 PURPOSES = "seeds.fold(seed, purpose) for purpose in range(3)"
 
@@ -43,7 +44,7 @@ PLANTED = {
     ),
     "missing 1/N": ("layer", "kl / self.num_examples", "kl"),
     "divided twice": ("layer", "kl / self.num_examples", "kl / self.num_examples**2"),
-    "KL charged at every call": ("layer", "elif not self.losses:", "else:"),
+    "KL charged at every call": ("layer", CHARGED, "else:"),
     "KL of the kernel alone": ("layer", 'yield "bias", weights.bias, self._bias_prior', "return"),
     "one sign for all, inputs": ("flipout", "[num_examples, *positions, x.shape[-1]]", "[1, *positions, x.shape[-1]]"),
     "one sign for all, outputs": (
@@ -78,7 +79,8 @@ def planted(name):
                 assert source.count(there) >= 1, f"{module} no longer has {there!r}"
                 source = source.replace(there, instead)
             source = source.replace(
-                'register_keras_serializable(package="companion.bayesian_layers")', 'register_keras_serializable("planted")'
+                'register_keras_serializable(package="companion.bayesian_layers")',
+                'register_keras_serializable("planted")',
             )
             twin = types.ModuleType(real.__name__)
             exec(compile(source, real.__file__, "exec"), vars(twin))

@@ -116,6 +116,8 @@ def test_layers_that_were_added_are_seen():
     assert bl.predict(model, X, 3, seed=0, likelihood=NORMAL).mean.shape == (11, 3)
     model.pop()
     assert bl.predict(model, X, 3, seed=0, likelihood=NORMAL).mean.shape == (11, 2)
+    model.add(keras.layers.ReLU())  # a layer without weights
+    assert np.min(bl.predict(model, X, 3, seed=0, likelihood=NORMAL).outputs) >= 0.0
 
 
 def test_a_model_that_is_done_with_leaves_memory():
@@ -223,12 +225,59 @@ def test_fixed_draws_nest_and_end_with_errors():
 def test_no_training_inside():
     model = network(loss=bl.NegativeLogLikelihood(NORMAL))
     y = np.zeros([11, 2], np.float32)
+    for layer in bl.layers_in(model):
+        layer.num_examples = 9
+    model.fit(X, y, verbose=0)  # so that the step is traced
     before = model.get_weights()
     with bl.fixed_draw(model, seed=1):
         for train in (lambda: model(X, training=True), lambda: model.fit(X, y, verbose=0)):
             with refused(ValueError, "training", "False inside fixed_draw", "True"):
                 train()
     assert all(map(np.array_equal, before, model.get_weights()))
+
+
+def test_a_loss_compiled_inside_a_fixed_draw_stays():
+    model, y = network(loss="mse"), np.full([11, 2], 10.0, np.float32)
+    model.evaluate(X, y, verbose=0)
+    with bl.fixed_draw(model, seed=1):
+        model.compile("sgd", "mae", jit_compile=False)
+        model.evaluate(X, y, verbose=0)
+    assert model.evaluate(X, y, verbose=0) > 5.0  # not the function of the old loss, whose metric is empty
+
+
+def test_weights_and_masks_of_parts_of_an_example_are_refused():
+    """The likelihood sums over positions, so one weight for each of them has nothing to weigh."""
+    loss, y, outputs = bl.NegativeLogLikelihood(NORMAL), np.zeros([5, 3], np.float32), tf.ones([5, 3])
+    assert float(loss(y, outputs, sample_weight=np.ones([5, 1]))) == pytest.approx(float(loss(y, outputs)))
+    with refused(ValueError, "sample_weight", "one weight for each example", ""):
+        loss(y, outputs, sample_weight=np.ones([5, 3]))
+    tokens = keras.Input([3])
+    x = keras.layers.Embedding(6, 2, mask_zero=True)(tokens)
+    model = keras.Model(tokens, bl.DenseFlipout(1, num_examples=9)(x))
+    model.compile("sgd", loss, jit_compile=False)
+    with refused(ValueError, "mask", "one weight for each example", ""):
+        model.evaluate(np.zeros([5, 3]), np.zeros([5, 3, 1]), verbose=0)
+
+
+def test_classes_that_are_masked_out():
+    """A logit of minus infinity is a class of probability zero, not NaN."""
+    loss, logits = bl.NegativeLogLikelihood("categorical"), tf.Variable([[0.0, -np.inf, 1.0]])
+    with tf.GradientTape() as tape:
+        value = loss([0], logits)
+    np.testing.assert_allclose(value, np.log1p(np.e), rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(value, logits), [[-np.e / (1 + np.e), 0.0, np.e / (1 + np.e)]], rtol=1e-5)
+
+
+def test_targets_of_unknown_rank():
+    data = tf.data.Dataset.from_tensor_slices((X, np.ones([11, 2], np.float32))).batch(4)
+    unknown = data.map(lambda x, y: (x, tf.numpy_function(lambda a: a, [y], tf.float32)))
+    model = network(loss=bl.NegativeLogLikelihood(NORMAL))
+    values = []
+    for batches in (data, unknown):
+        for layer in bl.layers_in(model):
+            layer.calls.assign(0)
+        values.append(model.evaluate(batches, verbose=0))
+    assert values[0] == values[1]
 
 
 def test_training_after_a_fixed_draw_goes_on():
@@ -522,9 +571,9 @@ def test_bad_outputs_are_refused(name):
 
 def test_outputs_that_do_not_fit_their_likelihood():
     with refused(ValueError, "outputs", "an even number", r"3\]"):
-        bl.Prediction(OUTPUTS, bl.likelihoods.HeteroscedasticNormal()).mean  # noqa: B018
+        tf.identity(bl.Prediction(OUTPUTS, bl.likelihoods.HeteroscedasticNormal()).mean)
     for part in ("epistemic", "aleatoric", "total"):
-        with refused(ValueError, "num_samples", "at least 2", "1"):
+        with refused(ValueError, "outputs", "at least 2 draws", "1"):
             getattr(bl.Prediction(OUTPUTS[:1], NORMAL), part)
 
 

@@ -212,6 +212,18 @@ LIKELIHOODS = {
 }
 
 
+def test_variables_have_paths_of_their_own():
+    paths = [variable.path for variable in network().variables]
+    assert len(set(paths)) == len(paths)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_width_of_a_loss_comes_back(dtype):
+    loss = bl.NegativeLogLikelihood("categorical", dtype=dtype)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert again.dtype == loss.dtype == dtype
+
+
 @pytest.mark.parametrize("likelihood", LIKELIHOODS.values(), ids=LIKELIHOODS)
 def test_losses_come_back(likelihood, tmp_path):
     model = keras.Sequential([keras.Input([4]), bl.DenseFlipout(2, num_examples=NUM_EXAMPLES, seed=1)])

@@ -247,7 +247,7 @@ PLANTED = {
         "np.diag(1.0 / self.prior_scale**2)])",
         "posterior_law",
     ),
-    "targets not over the noise": ("@ (self.y / self.noise_scale)", "@ self.y", "posterior_law"),
+    "targets not over the noise": ("[self.y / self.noise_scale, np", "[self.y, np", "posterior_law"),
     "factor from the wrong side": ("np.linalg.qr(inverse.T", "np.linalg.qr(inverse", "posterior_law"),
     "precision as the covariance": (
         "return self._stack.T @ self._stack",

@@ -13,6 +13,7 @@ from companion.bayesian_layers import scale_mixture
 
 DISTRIBUTIONS = {
     "numbers": lambda: tfd.Normal(0.5, 2.0),
+    "scalars of NumPy": lambda: tfd.Normal(np.float32(0.5), np.float32(2.0)),
     "arrays": lambda: tfd.Laplace(np.array([0.1, 0.2]), np.array([1.0, 3.0])),
     "tensors": lambda: tfd.StudentT(tf.constant(4.0), tf.zeros([2, 3]), 1.0),
     "of a distribution": lambda: tfd.Independent(tfd.Normal(tf.zeros([2]), [1.0, 2.0]), 1),

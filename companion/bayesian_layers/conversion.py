@@ -1,5 +1,7 @@
 """`to_bayesian`: an ordinary Keras model with its layers made Bayesian."""
 
+import tempfile
+
 import keras
 import numpy as np
 
@@ -105,6 +107,9 @@ def to_bayesian(
 
 def _arguments(layer):
     """What a Bayesian layer takes over from an ordinary one; refuses what it cannot do."""
+    if getattr(layer, "quantization_mode", None):
+        expected = "layers that are not quantized"
+        raise ValueError(_validation.message("model", expected, f"{layer.name}, {layer.quantization_mode}"))
     config = layer.get_config()
     for name, nothing in WITHOUT_COUNTERPART.items():
         if config.get(name, nothing) != nothing:
@@ -125,6 +130,13 @@ def _take_weights(old, new):
     """Sets the means of a Bayesian layer, or the weights of a copied one, to an ordinary layer's weights."""
     if type(old) not in ORDINARY:
         new.set_weights(old.get_weights())
+        for part in new._flatten_layers():
+            if isinstance(part, keras.layers.Normalization):
+                part.finalize_state()  # what it divides by is made of its weights
+        if hasattr(old, "save_assets"):  # vocabularies
+            with tempfile.TemporaryDirectory() as folder:
+                old.save_assets(folder)
+                new.load_assets(folder)
         return
     new.kernel.set_loc(old.kernel)
     if old.use_bias:

@@ -48,6 +48,11 @@ class Convolution(BayesianLayer):
             expected = "1 along all axes where dilation_rate is not 1"
             raise ValueError(_validation.message("strides", expected, self.strides))
 
+    @property
+    def ranks(self):
+        """Of inputs: batch, positions, channels."""
+        return {"ndim": self.rank + 2}
+
     def kernel_shape(self, input_shape):
         """(*kernel_size, channels, filters)."""
         if len(input_shape) != self.rank + 2 or input_shape[-1] is None:

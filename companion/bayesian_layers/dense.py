@@ -19,6 +19,11 @@ class Dense(BayesianLayer):
         self.units = self.num_outputs = _validation.count("units", units)
         self.supports_masking = True
 
+    @property
+    def ranks(self):
+        """Of inputs: two or more."""
+        return {"min_ndim": 2}
+
     def kernel_shape(self, input_shape):
         """(num_inputs, units)."""
         if len(input_shape) < 2 or input_shape[-1] is None:

@@ -1,8 +1,8 @@
 """What all Bayesian layers share: the weights' distributions, their KL divergence, and its place in the loss.
 
 Contract: a subclass is made of a linear map (`dense`, `convolutional`), which defines `kernel_shape(input_shape)`,
-`linear(x, kernel)` and `num_outputs`; and of a way in which the noise enters (`reparameterization`,
-`local_reparameterization`, `flipout`), which defines `noisy(x, seeds_of)`.
+`linear(x, kernel)`, `num_outputs` and `ranks`, of inputs, as `InputSpec` wants them; and of a way in which the noise
+enters (`reparameterization`, `local_reparameterization`, `flipout`), which defines `noisy(x, weights, seeds_of)`.
 """
 
 import contextlib
@@ -31,7 +31,8 @@ class BayesianLayer(keras.layers.Layer):
     negative log-likelihood and N = num_examples: the negative ELBO of the data, per example.
 
     Every call draws anew, in training and in inference; `fixed_draw` makes draws stay. A layer that a network uses at
-    several places has independent noise at each, and is charged once.
+    several places has independent noise at each, and is charged once. Where a forward pass is repeated for its gradient
+    (`keras.RematScope`, `tf.recompute_grad`), the second pass would have other noise: don't.
 
     Args:
         activation: a Keras activation or its name.
@@ -39,7 +40,7 @@ class BayesianLayer(keras.layers.Layer):
         posterior: a `MeanFieldNormal`, which says where q begins; None for its defaults.
         num_examples: N, how many training examples there are; without, the layer does not train and gives no gradients.
         seed: an integer for the noise, another one for every layer: the same seed is the same noise. None for one that
-            `keras.utils.set_random_seed` decides.
+            `keras.utils.set_random_seed` decides. A clone has the seed, and so the noise, of what it was cloned from.
         bias: "bayesian", a bias that is random as the kernel is; "deterministic", one that is not, and has no KL;
             None for no bias.
         bias_prior: None for `prior`, which must then be over one weight.
@@ -47,7 +48,8 @@ class BayesianLayer(keras.layers.Layer):
         **kwargs: those of `keras.layers.Layer`.
 
     Raises:
-        TypeError: if the prior is no distribution, or inputs are not floating-point numbers.
+        TypeError: if the prior is no distribution, the posterior no `MeanFieldNormal`, or inputs are not floating-point
+            numbers.
         ValueError: if an argument is none of the above.
     """
 
@@ -65,6 +67,9 @@ class BayesianLayer(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if self.variable_dtype not in ("float32", "float64"):
+            expected = "float32, float64, or a mixed policy such as mixed_bfloat16"
+            raise ValueError(_validation.message("dtype", expected, self.variable_dtype))
         self.activation = _activation(activation)
         self._prior = priors.find("prior", prior, self.variable_dtype)
         self._bias_prior = (
@@ -74,12 +79,16 @@ class BayesianLayer(keras.layers.Layer):
         self.num_examples = None if num_examples is None else _validation.count("num_examples", num_examples)
         self.seed = seeds.any_seed() if seed is None else _validation.count("seed", seed, minimum=0)
         self._bias_kind = bias if bias is None else _validation.one_of("bias", bias, ("bayesian", "deterministic"))
+        if bias_prior is not None and not self.bayesian_bias:
+            expected = 'None, since a prior is for bias="bayesian"'
+            raise ValueError(_validation.message("bias_prior", expected, _validation.describe(bias_prior)))
         known = all(map(divergence.has_closed_form, (self._prior, self._bias_prior)))
         self._asked = {"prior": prior, "bias_prior": bias_prior, "kl": kl}
         self.kl = divergence.choose(kl, known)
         # counted on each device: one that waits for the others would let them into this call in the middle of it
-        apart = {"synchronization": "on_read", "aggregation": "only_first_replica"}
-        self.calls = keras.Variable(0, dtype="int32", trainable=False, autocast=False, name="calls", **apart)
+        counted = {"initializer": "zeros", "dtype": "int32", "trainable": False, "autocast": False}
+        self.calls = self.add_weight(shape=(), name="calls", aggregation="none", **counted)
+        self._charged = None
         self._fixed_seed = None
 
     def build(self, input_shape):
@@ -99,7 +108,7 @@ class BayesianLayer(keras.layers.Layer):
             )
         else:
             self.bias = None
-        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: input_shape[-1]})
+        self.input_spec = keras.layers.InputSpec(**self.ranks, axes={-1: input_shape[-1]})
         self.built = True
 
     # The distributions
@@ -129,8 +138,11 @@ class BayesianLayer(keras.layers.Layer):
         num_samples = _validation.count("num_samples", num_samples)
         if self.kl == "closed_form":
             return self._closed_form(self._now())
-        draws = [Seeds(one) for one in seeds.split(seed, num_samples)]
-        return tf.add_n([self._log_ratio(self._now(), draw) for draw in draws]) / num_samples
+        draws, weights = tf.stack(seeds.split(seed, num_samples)), self._now()
+        width = weights.kernel.loc.dtype
+        return tf.reduce_mean(
+            tf.map_fn(lambda draw: self._log_ratio(weights, Seeds(draw)), draws, fn_output_signature=width)
+        )
 
     # What Keras calls
 
@@ -226,10 +238,11 @@ class BayesianLayer(keras.layers.Layer):
         if self.num_examples is None:
             if training:
                 raise self._without_num_examples()
-        elif not self.losses:
+        elif not any(loss is self._charged for loss in self.losses):
             exact = self.kl == "closed_form"
             kl = self._closed_form(weights) if exact else self._log_ratio(weights, seeds_of)
-            self.add_loss(tf.cast(kl / self.num_examples, keras.config.floatx()))  # as Keras' losses are
+            self._charged = tf.cast(kl / self.num_examples, keras.config.floatx())  # as Keras' losses are
+            self.add_loss(self._charged)
 
     def _closed_form(self, weights):
         return tf.add_n([divergence.closed_form(*w, prior) for _, w, prior in self._random(weights)])
@@ -335,7 +348,8 @@ def fixed_draw(model, seed=None):
     It holds for calls of the model, `predict` and `evaluate`; the loss that `evaluate` reports is then that of the one
     network, without a KL divergence. Training is refused. Pass the outermost model, the one that you call: a function
     that TensorFlow has traced keeps what it was traced with, so a `tf.function` of your own, or a model around this
-    one, goes on with fresh draws if it was traced outside, and with this draw if it was traced inside.
+    one, goes on with fresh draws if it was traced outside, and with this draw if it was traced inside. It is a state of
+    the model: other threads that use the model meanwhile meet it.
 
     Args:
         model: a Keras model with Bayesian layers, the one that you call.
@@ -354,18 +368,25 @@ def fixed_draw(model, seed=None):
     """
     found, seed = require_layers(model), seeds.as_seed(seed)
     before = [layer._fixed_seed for layer in found]
-    traced = {name: getattr(model, name) for name in ("predict_function", "test_function") if hasattr(model, name)}
+    names = ("predict_function", "test_function", "train_function")
+    traced = {name: getattr(model, name) for name in names if hasattr(model, name)}
     try:
         for place, layer in enumerate(found):
             layer._fixed_seed = seeds.fold(seed, place)
         for name in traced:
-            setattr(model, name, None)  # Keras traces anew
+            setattr(model, name, _no_training if name == "train_function" else None)  # Keras traces anew
         yield
     finally:
         for layer, outside in zip(found, before, strict=True):
             layer._fixed_seed = outside
+        compiled_inside = getattr(model, "train_function", _no_training) is not _no_training
         for name, function in traced.items():
-            setattr(model, name, function)
+            setattr(model, name, None if compiled_inside else function)
+
+
+def _no_training(iterator):
+    """Stands where Keras keeps its traced step while a draw is fixed."""
+    raise ValueError(_validation.message("training", "False inside fixed_draw", True))
 
 
 def require_layers(model):

@@ -14,7 +14,6 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from companion import _validation
-from companion.bayesian_layers.posteriors import positive_number
 
 __all__ = ["Bernoulli", "Categorical", "HeteroscedasticNormal", "Likelihood", "Normal", "find"]
 
@@ -55,7 +54,7 @@ class Normal(Likelihood):
     """
 
     def __init__(self, scale):
-        self.scale = positive_number("scale", scale)
+        self.scale = _validation.positive_number("scale", scale)
 
     def distribution(self, outputs):
         """p(y | x, w), a `tfd.Normal` of the outputs' shape."""
@@ -82,8 +81,8 @@ class Normal(Likelihood):
         distribution = self.distribution(outputs)
         means = distribution.loc
         if means.shape[0] == 1:
-            expected = "at least 2, since the epistemic variance is that between draws"
-            raise ValueError(_validation.message("num_samples", expected, 1))
+            expected = "at least 2 draws, since the epistemic variance is that between them"
+            raise ValueError(_validation.message("outputs", expected, "1 (num_samples=1)"))
         num_samples = tf.cast(tf.shape(means)[0], means.dtype)
         epistemic = tf.math.reduce_variance(means, axis=0) * num_samples / (num_samples - 1.0)
         aleatoric = tf.reduce_mean(distribution.scale**2 + tf.zeros_like(means), axis=0)
@@ -103,7 +102,8 @@ class HeteroscedasticNormal(Normal):
 
     Args:
         min_scale: the least standard deviation, positive, in the units of y. Without one the expected log-likelihood
-            of a network with random weights is minus infinity: its expectation of 1 / scale^2 diverges.
+            of a network with two hidden ReLU layers of random weights is minus infinity: the expectation of 1 / scale^2
+            diverges.
 
     Raises:
         ValueError: if `min_scale` is not a positive number.
@@ -114,7 +114,7 @@ class HeteroscedasticNormal(Normal):
     """
 
     def __init__(self, min_scale=1e-3):
-        super().__init__(positive_number("min_scale", min_scale))
+        super().__init__(_validation.positive_number("min_scale", min_scale))
 
     def distribution(self, outputs):
         """p(y | x, w), a `tfd.Normal` of half the outputs' length."""
@@ -159,7 +159,7 @@ class Categorical(Likelihood):
     def log_prob(self, outputs, y):
         """log p(y | x, w), summed over what belongs to one example; NaN for a label that is no class."""
         chosen = tf.one_hot(y, outputs.shape[-1], dtype=outputs.dtype)
-        log_prob = tf.reduce_sum(tf.nn.log_softmax(outputs) * chosen, axis=-1)
+        log_prob = tf.reduce_sum(tf.math.multiply_no_nan(tf.nn.log_softmax(outputs), chosen), axis=-1)
         is_class = (y >= 0) & (y < outputs.shape[-1])
         return _sum_over_event(tf.where(is_class, log_prob, tf.constant(np.nan, outputs.dtype)), y)
 
@@ -228,6 +228,8 @@ def _numbers(y, means):
 
 def _with_shape(y, shape, meaning):
     """The targets, with a last axis of length one put in or left out as the shape says."""
+    if y.shape.rank is None:  # as from tf.numpy_function
+        y = tf.ensure_shape(y, shape)
     if y.shape.rank == shape.rank - 1 and shape[-1] == 1:
         y = y[..., tf.newaxis]
     elif y.shape.rank == shape.rank + 1 and y.shape[-1] == 1:

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from companion import _validation
 from companion.bayesian_layers import likelihoods
 
 __all__ = ["NegativeLogLikelihood"]
@@ -39,6 +40,15 @@ class NegativeLogLikelihood(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.likelihood = likelihoods.find(likelihood)
 
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """The loss of a batch; weights and masks are for examples, not for parts of them."""
+        mask = getattr(y_pred, "_keras_mask", None)
+        for argument, weights in (("mask", mask), ("sample_weight", sample_weight)):
+            if weights is not None and any(length != 1 for length in weights.shape[1:]):
+                expected = "one weight for each example, since the likelihood sums over what belongs to one"
+                raise ValueError(_validation.message(argument, expected, f"shape {list(weights.shape)}"))
+        return super().__call__(y_true, y_pred, sample_weight)
+
     def call(self, y_true, y_pred):
         """-log p(y | x, w) of every example, shape [batch]."""
         y_pred = tf.convert_to_tensor(y_pred)
@@ -46,7 +56,11 @@ class NegativeLogLikelihood(keras.losses.Loss):
 
     def get_config(self):
         """What `from_config` needs."""
-        return {**super().get_config(), "likelihood": keras.saving.serialize_keras_object(self.likelihood)}
+        return {
+            **super().get_config(),
+            "dtype": self.dtype,
+            "likelihood": keras.saving.serialize_keras_object(self.likelihood),
+        }
 
     @classmethod
     def from_config(cls, config):

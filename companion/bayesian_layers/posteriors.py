@@ -5,14 +5,13 @@ import numbers
 from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
 from companion import _validation, seeds
 
-__all__ = ["FanInConstant", "MeanFieldNormal", "NormalWeights", "PointWeights"]
+__all__ = ["FanInConstant", "MeanFieldNormal", "NormalValues", "NormalWeights", "PointValues", "PointWeights"]
 
 
 @keras.saving.register_keras_serializable(package="companion.bayesian_layers")
@@ -34,7 +33,7 @@ class FanInConstant(keras.initializers.Initializer):
     """
 
     def __init__(self, gain=0.1):
-        self.gain = positive_number("gain", gain)
+        self.gain = _validation.positive_number("gain", gain)
 
     def __call__(self, shape, dtype=None):
         """A tensor of `shape`."""
@@ -77,7 +76,7 @@ class MeanFieldNormal:
         if scale_initializer is None:
             scale_initializer = FanInConstant()
         if isinstance(scale_initializer, numbers.Real):
-            self._scale = positive_number("scale_initializer", scale_initializer)
+            self._scale = _validation.positive_number("scale_initializer", scale_initializer)
             self.scale_initializer = keras.initializers.Constant(self._scale)
         else:
             self._scale = self.scale_initializer = _initializer("scale_initializer", scale_initializer)
@@ -194,10 +193,3 @@ def _initializer(argument, value):
     if not callable(found):
         raise ValueError(_validation.message(argument, "a Keras initializer", _validation.describe(value)))
     return found
-
-
-def positive_number(argument, value):
-    number = isinstance(value, (numbers.Real, np.ndarray)) and not isinstance(value, bool)
-    if not number or np.ndim(value) or not 0.0 < value < math.inf:
-        raise ValueError(_validation.message(argument, "a positive number", _validation.describe(value)))
-    return float(value)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from companion import _validation, seeds
 from companion.bayesian_layers import likelihoods
-from companion.bayesian_layers.layer import fixed_draw, layers_in, require_layers
+from companion.bayesian_layers.layer import fixed_draw, require_layers
 from companion.bayesian_layers.losses import NegativeLogLikelihood
 
 __all__ = ["Prediction", "predict"]
@@ -150,7 +150,7 @@ _TRACED = weakref.WeakKeyDictionary()  # for every model which layers it had, an
 
 def _at_draws(model):
     """A function from inputs and seeds [num_samples, 2] to the model's outputs [num_samples, num_inputs, ...]."""
-    layers = [*map(id, layers_in(model)), len(model.variables)]
+    layers = [weakref.ref(layer) for layer in model._flatten_layers()]
     if model not in _TRACED or _TRACED[model][0] != layers:
         reference = weakref.ref(model)
 
