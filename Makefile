@@ -83,16 +83,25 @@ test-colab-versions: .venv-colab/.ready  ## Run the notebooks and unit tests und
 	@touch $@
 
 .PHONY: bench
-bench: .venv-bench/.ready  ## Compare speed with peers (BENCH=gradients: TensorFlow, JAX; BENCH=vae: also PyTorch)
+bench: .venv-bench/.ready $(if $(filter bnn,$(BENCH)),.venv-bench-tfk/.ready)  ## Compare speed with peers (BENCH=gradients, vae or bnn)
 	.venv-bench/bin/python benchmarks/$(BENCH).py
 
-.venv-bench/.ready: pyproject.toml requirements/lock.txt $(READY)
+.venv-bench/.ready: pyproject.toml requirements/lock.txt $(wildcard benchmarks/requirements*.txt) $(READY)
 	@rm -f $@
 	$(call make-venv,.venv-bench,$(BIN)/python)
 	.venv-bench/bin/python -m pip install --quiet --require-hashes -r requirements/lock.txt
 	.venv-bench/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	grep -o '^[A-Za-z0-9._-]*==[^ ;]*' requirements/lock.txt > .venv-bench/constraints.txt
-	.venv-bench/bin/python -m pip install --quiet -c .venv-bench/constraints.txt jax optax torch==2.13.0
+	.venv-bench/bin/python -m pip install --quiet -c .venv-bench/constraints.txt -r benchmarks/requirements.txt
+	.venv-bench/bin/python -m pip install --quiet --no-deps -r benchmarks/requirements-no-deps.txt
+	@touch $@
+
+# tfp.layers is made of Keras 2, which does not go with Keras 3 in one process: it has an environment of its own.
+.venv-bench-tfk/.ready: .venv-bench/.ready
+	@rm -f $@
+	$(call make-venv,.venv-bench-tfk,$(BIN)/python)
+	.venv-bench-tfk/bin/python -m pip install --quiet -c .venv-bench/constraints.txt \
+		tensorflow tensorflow-probability tf-keras scikit-learn setuptools
 	@touch $@
 
 .PHONY: mutants
@@ -120,5 +129,5 @@ lock: .venv-lock/.ready  ## Refresh requirements/lock.txt: exact versions with h
 
 .PHONY: clean
 clean:  ## Remove the environments and everything that was built
-	rm -rf .venv .venv-colab .venv-bench .venv-mutants .venv-lock book/_build build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-colab .venv-bench .venv-bench-tfk .venv-mutants .venv-lock book/_build build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

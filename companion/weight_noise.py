@@ -119,8 +119,8 @@ def gradient_noise(x, y, loc, scale, method, batch_size=None):
             is not a positive integer, or a value is beyond the range of float64.
 
     Reference:
-        Kingma, Salimans and Welling (2015), section 2.2, for local reparameterization; Wen, Vicol, Ba, Tran and Grosse
-        (2018), section 3, for flipout. Chapter: Bayesian neural networks.
+        Kingma, Salimans and Welling (2015), sections 2.2 and 2.3, for local reparameterization; Wen, Vicol, Ba, Tran
+        and Grosse (2018), section 3, for flipout. Chapter: Bayesian neural networks.
 
     Example:
         One input of 1 and one output, with the mean already right, for one example and for a hundred:

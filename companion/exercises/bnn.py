@@ -5,6 +5,8 @@ what came and the likely reason. The targets are closed forms or sums over given
 that an answer could depend on.
 """
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
@@ -93,6 +95,9 @@ def check_local_outputs(local_outputs):
                 mean + (np.abs(h) @ scale) * eps,
                 "variances add, not standard deviations: h^2 times scale^2, then the root",
             ),
+            (mean + np.abs(h @ scale) * eps, "square h and scale before the matrix product: sum_j h_j^2 scale_j^2"),
+            (mean + np.sqrt(np.where(h @ scale**2 < 0.0, np.nan, h @ scale**2)) * eps, "the inputs are squared too"),
+            (np.sqrt(variance) * eps, "the mean, h loc, is missing"),
             (mean + variance * eps, "h^2 scale^2 is the variance; multiply eps by its root"),
             (mean + np.sqrt(np.abs(h) @ scale**2) * eps, "the inputs are squared too"),
             (mean + np.sqrt(h**2 @ scale) * eps, "scale is a standard deviation; square it"),
@@ -137,6 +142,16 @@ def check_flipout_outputs(flipout_outputs):
             (h @ loc + (h * signs_in) @ noise, "the signs of the outputs are missing"),
             (h @ loc + (h @ noise) * signs_out, "the signs of the inputs are missing"),
             (h @ loc + ((h * signs_in) @ eps) * signs_out, "the perturbation is scale * eps"),
+            (
+                h @ loc + ((h * signs_in) @ (scale**2 * eps)) * signs_out,
+                "scale is a standard deviation, not a variance",
+            ),
+            (((h * signs_in) @ noise) * signs_out, "the mean, h loc, is missing"),
+            (
+                (h * signs_in) @ loc + ((h * signs_in) @ noise) * signs_out,
+                "the signs turn the perturbation, not the mean",
+            ),
+            ((h @ loc + (h * signs_in) @ noise) * signs_out, "the signs turn the perturbation, not the mean"),
             (h @ loc + ((h * signs_in[:1]) @ noise) * signs_out[:1], "every example has signs of its own"),
         ],
         "h loc + ((h * signs_in) (scale * eps)) * signs_out",
@@ -172,14 +187,15 @@ def check_mended_loss(mended_loss):
     def loss(*bugs):
         w = loc + (scale**2 if "variance" in bugs else scale) * (0.0 if "mean" in bugs else eps)
         squares = (y - predict(x, w)) ** 2
-        fits = squares / (2.0 * noise_scale**2) + np.log(noise_scale) + np.log(2.0 * np.pi) / 2.0
-        if "constant" in bugs:
-            fits = squares / (2.0 * noise_scale**2)
-        if "squares" in bugs:
-            fits = squares
+        fits = squares / (1.0 if "half" in bugs else 2.0) / noise_scale**2
+        fits += 0.0 if "constant" in bugs else np.log(noise_scale) + np.log(2.0 * np.pi) / 2.0
+        fits = squares if "squares" in bugs else fits
+        fits = fits - np.log(2.0 * np.pi) / 2.0 if "two pi" in bugs else fits
         parts = (loc**2 + scale**2 - 1.0 - 2.0 * np.log(scale)) / 2.0
         kl = parts.mean() if "weights" in bugs else parts.sum()
-        shares = {"batch": len(x), "undivided": 1, "twice": num_examples * len(x)}
+        if "sampled" in bugs:
+            kl = np.sum((w**2 - eps**2) / 2.0 - np.log(scale))
+        shares = {"batch": len(x), "undivided": 1, "twice": num_examples**2, "batches": num_examples / len(x)}
         share = next((share for bug, share in shares.items() if bug in bugs), num_examples)
         return (fits.sum() if "sum" in bugs else fits.mean()) + kl / share
 
@@ -188,21 +204,25 @@ def check_mended_loss(mended_loss):
         "mean": "the weights must be drawn; this is the loss at their mean",
         "squares": "the mean squared error is no log-likelihood: it needs noise_scale, and its constants",
         "constant": "the normaliser is missing: log(noise_scale) + log(2 pi) / 2 for every example",
+        "two pi": "log(2 pi) / 2 is missing",
+        "half": "-log p has half the square of (y - f) / noise_scale",
         "weights": "the KL is a sum over the weights, not a mean",
         "batch": "divide the KL by num_examples, not by the size of the batch",
+        "batches": "beside a mean the KL is divided by num_examples, not by the number of batches",
         "undivided": "the KL is not divided: beside a mean over examples it is divided by num_examples",
         "twice": "the KL is divided twice",
         "sum": "average over the batch beside KL / num_examples",
     }
-    names = ("variance", "squares", "constant", "weights", "batch", "undivided", "twice", "sum", "mean")
-    combinations = [(a,) for a in names] + [(a, b) for a in names for b in names if a < b]
-    combinations += [
-        ("variance", "squares", "batch"),
-        ("squares", "weights", "batch"),
-        ("variance", "weights", "batch"),
+    exclusive = [{"variance", "mean"}, {"squares", "constant", "two pi", "half"}, {"constant", "two pi"}]
+    exclusive += [{"batch", "batches", "undivided", "twice"}]
+    mistakes = [
+        (loss(*bugs), "; ".join(reasons[bug] for bug in bugs))
+        for count in (1, 2, 3, 4)
+        for bugs in itertools.combinations(reasons, count)
+        if all(len(group.intersection(bugs)) < 2 for group in exclusive)
     ]
-    combinations += [("variance", "squares", "weights"), ("variance", "squares", "weights", "batch")]
-    mistakes = [(loss(*bugs), "; ".join(reasons[bug] for bug in bugs)) for bugs in combinations]
+    mistakes.append((loss("sampled"), "unbiased too, but sampled: use the KL in closed form, as the given code does"))
+    mistakes.append((-loss(), "this is the ELBO; its negative is the loss"))
     given = (predict, x.copy(), y.copy(), loc.copy(), scale.copy(), eps.copy(), noise_scale, num_examples)
     hint = "mean of -log p(y | x, w) over the batch, with constants, plus KL / num_examples"
     _expect("the loss", call("mended_loss", mended_loss, *given), loss(), mistakes, hint)
@@ -251,7 +271,8 @@ def check_decompose(decompose):
             )
         reasons = [
             (right / np.log(2.0), "these are bits; use the natural logarithm"),
-            (-right, "the sign is wrong: an entropy is -sum p log p"),
+            (-right, "the sign is wrong: " + ("total - aleatoric" if part == "epistemic" else "-sum p log p")),
+            (right / probabilities.shape[-1], "sum over the classes, do not average"),
             *(
                 (other, f"this is the {name} one; return (total, aleatoric, epistemic)")
                 for name, other in rights.items()
@@ -304,6 +325,11 @@ def check_most_overconfident(most_overconfident):
             (eigenvalues[-1], "this is the largest ratio, where mean field is the least sure"),
             ((conditional / np.diag(covariance)).min(), "this is the least ratio of the weights' own variances"),
             (1.0 / eigenvalues[0], "this is its inverse"),
+            (np.sqrt(eigenvalues[0]), "this is the ratio of the standard deviations; variances are wanted"),
+            (
+                np.linalg.eigvalsh(_unit_diagonal(np.eye(num_weights) + x.T @ x / noise_scale))[0],
+                "X'X / s^2: square noise_scale",
+            ),
             (unscaled[0], "scale the precision to ones on its diagonal first"),
             (np.linalg.eigvalsh(np.corrcoef(x.T))[0], "the prior belongs to the precision, and nothing is centred"),
             (np.linalg.eigvalsh(_unit_diagonal(no_prior))[0], "the prior's precision I is missing"),
@@ -320,6 +346,8 @@ def check_most_overconfident(most_overconfident):
             hint = "check x'Dx / x'P^-1 x"
             if np.isclose(abs(unit @ vectors[:, 0]), 1.0, rtol=1e-4):
                 hint = "this is the eigenvector u; the input is x = D^(-1/2) u"
+            elif np.isclose(abs(unit @ (root * vectors[:, 0])), np.linalg.norm(root * vectors[:, 0]), rtol=1e-4):
+                hint = "this is D^(1/2) u; the input is x = D^(-1/2) u"
             raise WrongAnswer(
                 f"the direction {where}: expected the ratio {eigenvalues[0]:.4g}, got {ratio:.4g}. Hint: {hint}"
             )
@@ -358,14 +386,16 @@ def check_turned_digits(probabilities_of):
         scores[what] = np.mean(found.argmax(axis=1) == data.y_test), np.mean(np.log(np.maximum(right, 1e-30)))
     accuracy, score = scores["as they are"][0], scores["turned"][1]
     if not accuracy >= _FEWEST_RIGHT:
-        hint = "train longer, or with a larger rate; is the prior wide enough?"
+        hint = "average over more draws; train longer, or with a larger rate; is the prior wide enough?"
         got = f"expected at least {_FEWEST_RIGHT}, got {accuracy:.3f}"
         raise WrongAnswer(f"the accuracy on the test digits: {got}. Hint: {hint}")
     if not score >= _LEAST_SCORE:
         hint = "average probabilities over many draws; let the scales grow (more epochs, a larger scale to begin with)"
         got = f"expected at least {_LEAST_SCORE:g} nats on average, got {score:.2f}"
         raise WrongAnswer(f"the log score on digits turned by {_ANGLE:g} degrees: {got}. Hint: {hint}")
-    correct("As accurate as before, and far less sure of itself where it cannot know.")
+    correct(
+        "It is right on the digits as they are, and less sure of the turned ones. How it does it, no check can see."
+    )
 
 
 def _unit_diagonal(matrix):
@@ -383,7 +413,7 @@ def _expect(what, got, right, mistakes, hint):
     right = np.asarray(right, dtype=float)
     if got.shape == right.shape and not np.allclose(got, right, rtol=1e-4, atol=1e-6):
         for value, reason in mistakes:
-            if np.shape(value) == got.shape and np.allclose(got, value, rtol=1e-6, atol=1e-9):
+            if np.shape(value) == got.shape and np.allclose(got, value, rtol=1e-6, atol=1e-9, equal_nan=True):
                 hint = reason
                 break
     expect_close(what, got, right, hint)

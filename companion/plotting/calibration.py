@@ -72,7 +72,7 @@ def under_shift(x, quantities, xlabel):
         for (name, curve), colour, marker in zip(curves.items(), _CYCLE, _MARKERS, strict=False):
             ax.plot(x, curve, color=COLOURS[colour], marker=marker, markersize=4, label=name)
         ax.set(xlabel=xlabel, ylabel=label)
-    axes[0, -1].legend(fontsize="x-small")
+    axes[0, 0].legend(fontsize="x-small", loc="best")
     return StaticFigure(figure)
 
 
@@ -94,7 +94,7 @@ def scoreboard(scores):
         names = list(numbers)
         for row, (name, colour) in enumerate(zip(names, _CYCLE, strict=False)):
             ax.plot([numbers[name]], [row], "o", color=COLOURS[colour], markersize=7)
-            ax.annotate(f"{numbers[name]:.2f}", (numbers[name], row), (0, 7), textcoords="offset points", ha="center")
+            ax.annotate(f"{numbers[name]:.3f}", (numbers[name], row), (0, 7), textcoords="offset points", ha="center")
         ax.set_title(label, fontsize="small")
         ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.9))
         ax.margins(x=0.3)

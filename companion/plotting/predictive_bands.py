@@ -11,7 +11,7 @@ from companion.plotting.figure import COLOURS, InteractiveFigure, StaticFigure, 
 
 __all__ = ["explorer", "panels"]
 
-_WIDTH = 300
+_WIDTH = 230  # so that it fits a phone
 
 
 def panels(x, predictions, data, truth=None, limits=None):
