@@ -131,7 +131,7 @@ def main():
         "noise": noise(two),
         "sampled": [sampled(strategy) for strategy in (one, two)],
     }
-    print(json.dumps(results))
+    print(json.dumps(results, default=float))
 
 
 @pytest.fixture(scope="module")
