@@ -279,7 +279,10 @@ def built(model):
 
 def refusing(option, value, got):
     """A layer with an option that no Bayesian layer has."""
-    make = lambda: keras.Sequential([keras.Input([4]), layers.Dense(2, **{option: value})])  # noqa: E731
+
+    def make():
+        return keras.Sequential([keras.Input([4]), layers.Dense(2, **{option: value})])
+
     return make, ValueError, option, "None", got
 
 

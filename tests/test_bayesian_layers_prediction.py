@@ -628,13 +628,7 @@ def test_fit_refuses_targets_of_another_shape_and_shows_bad_labels(jit):
     model = network(loss=bl.NegativeLogLikelihood("categorical"), jit_compile=jit)
     assert np.isfinite(model.evaluate(X, np.array([0, 1, 1] + [0] * 8), verbose=0))
     for label in (5, -1):
-        bad = np.array([0, 1, label] + [0] * 8)
-        try:
-            found = model.evaluate(X, bad, verbose=0)
-        except (ValueError, tf.errors.InvalidArgumentError) as error:
-            assert "label" in str(error)  # noqa: PT017
-        else:
-            assert not np.isfinite(found)
+        assert np.isnan(model.evaluate(X, np.array([0, 1, label] + [0] * 8), verbose=0))
 
 
 def test_likelihoods_of_bad_scale():

@@ -1,5 +1,7 @@
 """Bayesian layers trained through Keras: the KL divergence is charged once a step, whatever the step looks like."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -518,7 +520,7 @@ def test_a_checkpoint_holds_the_best_model(tmp_path):
 @pytest.mark.parametrize("compiled", [{}, {"steps_per_execution": 2}], ids=["1", "2"])
 def test_a_run_that_was_killed_resumes_as_if_unbroken(compiled, tmp_path):
     """The noise goes on where it was, too."""
-    backup = lambda: keras.callbacks.BackupAndRestore(tmp_path)  # noqa: E731
+    backup = partial(keras.callbacks.BackupAndRestore, tmp_path)
     unbroken, killed, resumed = (small(**compiled) for _ in range(3))
     history = fit(unbroken, epochs=3)
     with pytest.raises(KeyboardInterrupt):
