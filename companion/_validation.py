@@ -143,6 +143,24 @@ def float_tensors(argument, values, dtype=None):
     return tensors
 
 
+def array(argument, value, shape, meaning):
+    """Returns numbers of a shape as a finite float64 array of its own; `shape` and `meaning` as for `same_shape`."""
+    eager(argument)
+    return same_shape(argument, float_tensor(argument, value, "float64"), shape, meaning).numpy().astype(float)
+
+
+def positive_array(argument, value, shape, meaning):
+    """As `array`, for numbers above zero."""
+    return positive(argument, tf.constant(array(argument, value, shape, meaning))).numpy()
+
+
+def in_range(argument, values):
+    """Returns what was computed if float64 held it."""
+    if not np.isfinite(values).all():
+        raise ValueError(message(argument, "values in the range of float64", "infinity"))
+    return values
+
+
 def same_shape(argument, x, shape, meaning):
     """Returns the tensor `x` if its static shape is `shape` wherever both are known."""
     if not x.shape.is_compatible_with(shape):

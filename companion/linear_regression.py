@@ -79,13 +79,13 @@ class BayesianLinearRegression:
 
     def __init__(self, x, y, noise_scale, prior_scale=1.0, bias=True):
         self._bias = _checked_bias(bias)
-        self.x = self._with_ones(_array("x", x, [None, None], "[num_examples, num_features]"))
+        self.x = self._with_ones(_validation.array("x", x, [None, None], "[num_examples, num_features]"))
         self.num_examples, self.num_weights = self.x.shape
         if not self.x.size:
             got = f"shape {[self.num_examples, self.num_weights - bias]}"
             raise ValueError(_validation.message("x", "at least one example and one weight", got))
-        self.y = _array("y", y, [self.num_examples], "one target an example")
-        self.noise_scale = float(_positive("noise_scale", noise_scale, [], "one number"))
+        self.y = _validation.array("y", y, [self.num_examples], "one target an example")
+        self.noise_scale = float(_validation.positive_array("noise_scale", noise_scale, [], "one number"))
         self.prior_scale = self._prior_scale_of(prior_scale)
         self._check_triangle()
 
@@ -134,7 +134,7 @@ class BayesianLinearRegression:
         """
         distances = (self._misfit(self._loc) ** 2).sum() + ((self._loc / self.prior_scale) ** 2).sum()
         log_dets = np.log(self.prior_scale).sum() - np.log(np.diag(self._scale_tril)).sum()
-        return _in_range("log_evidence", -self._log_normaliser - log_dets - distances / 2)
+        return float(_validation.in_range("log_evidence", -self._log_normaliser - log_dets - distances / 2))
 
     @property
     def gap(self):
@@ -177,7 +177,7 @@ class BayesianLinearRegression:
         loc, scale = self._mean_field(loc, scale)
         spread = ((self.x * (scale / self.noise_scale)) ** 2).sum()
         value = -self._log_normaliser - ((self._misfit(loc) ** 2).sum() + spread) / 2
-        return _in_range("expected_log_likelihood", value)
+        return float(_validation.in_range("expected_log_likelihood", value))
 
     def kl_divergence(self, loc, scale):
         r"""The divergence of independent weights w ~ N(loc, diag(scale^2)) from the prior, in nats.
@@ -205,7 +205,7 @@ class BayesianLinearRegression:
         loc, scale = self._mean_field(loc, scale)
         ratio, distance = scale / self.prior_scale, loc / self.prior_scale
         value = ((ratio**2 + distance**2 - 1.0) / 2 - np.log(ratio)).sum()
-        return _in_range("kl_divergence", value)
+        return float(_validation.in_range("kl_divergence", value))
 
     def elbo(self, loc, scale):
         """The exact ELBO of independent weights: `expected_log_likelihood` less `kl_divergence`, over the whole data.
@@ -397,7 +397,7 @@ class BayesianLinearRegression:
             >>> model.posterior.variance().numpy(), model.tempered(4.0).posterior.variance().numpy()
             (array([0.2]), array([0.5]))
         """
-        kl_weight = float(_positive("kl_weight", kl_weight, [], "one number"))
+        kl_weight = float(_validation.positive_array("kl_weight", kl_weight, [], "one number"))
         x = self.x[:, :-1] if self._bias else self.x
         return BayesianLinearRegression(x, self.y, self.noise_scale * np.sqrt(kl_weight), self.prior_scale, self._bias)
 
@@ -449,23 +449,25 @@ class BayesianLinearRegression:
 
     def _predictive(self, mean, epistemic):
         aleatoric = np.full(len(mean), self.noise_scale**2)
-        return Predictive(*(_in_range("predict", values) for values in (mean, epistemic, aleatoric)))
+        return Predictive(*(_validation.in_range("predict", values) for values in (mean, epistemic, aleatoric)))
 
     def _mean_field(self, loc, scale):
         """loc and scale as checked arrays."""
         meaning = "one entry a weight, the bias last"
-        return _array("loc", loc, [self.num_weights], meaning), _positive("scale", scale, [self.num_weights], meaning)
+        shape = [self.num_weights]
+        loc = _validation.array("loc", loc, shape, meaning)
+        return loc, _validation.positive_array("scale", scale, shape, meaning)
 
     def _inputs(self, x):
         """New inputs, with the column of ones."""
         num_features = self.num_weights - self._bias
-        return self._with_ones(_array("x", x, [None, num_features], "[num_inputs, num_features]"))
+        return self._with_ones(_validation.array("x", x, [None, num_features], "[num_inputs, num_features]"))
 
     def _with_ones(self, x):
         return np.column_stack([x, np.ones(len(x))]) if self._bias else x
 
     def _prior_scale_of(self, value):
-        value = _positive("prior_scale", value, None, "")
+        value = _validation.positive_array("prior_scale", value, None, "")
         if value.shape not in ((), (self.num_weights,)):
             expected = f"one number or shape [{self.num_weights}] (one a weight, the bias last)"
             raise ValueError(_validation.message("prior_scale", expected, f"shape {list(value.shape)}"))
@@ -473,35 +475,14 @@ class BayesianLinearRegression:
 
     def _check_triangle(self):
         """Refuses numbers that float64 cannot hold or tell apart."""
-        _in_range("x / noise_scale and 1 / prior_scale", self._stack)
+        _validation.in_range("x / noise_scale and 1 / prior_scale", self._stack)
         lost = np.finfo(float).eps * max(self._stack.shape) * self._column_lengths
         if (np.diag(self._root) <= lost).any():
             expected = "a prior that is not lost beside columns of x that depend on each other"
             raise ValueError(_validation.message("prior_scale", expected, f"{self.prior_scale.max():g}"))
 
 
-def _array(argument, value, shape, meaning):
-    """A finite float64 array of its own."""
-    return _tensor(argument, value, shape, meaning).numpy().astype(float)
-
-
-def _positive(argument, value, shape, meaning):
-    return _validation.positive(argument, _tensor(argument, value, shape, meaning)).numpy().astype(float)
-
-
-def _tensor(argument, value, shape, meaning):
-    _validation.eager(argument)
-    return _validation.same_shape(argument, _validation.float_tensor(argument, value, "float64"), shape, meaning)
-
-
 def _checked_bias(bias):
     if not isinstance(bias, bool):
         raise TypeError(_validation.message("bias", "True or False", _validation.describe(bias)))
     return bias
-
-
-def _in_range(argument, values):
-    """The values, if float64 holds them; a float for a number."""
-    if not np.isfinite(values).all():
-        raise ValueError(_validation.message(argument, "values in the range of float64", "infinity"))
-    return values if np.ndim(values) else float(values)

@@ -75,12 +75,12 @@ class ProbabilisticPCA:
     noise_scale: float
 
     def __post_init__(self):
-        loadings = _array("loadings", self.loadings, [None, None], "[data_dim, latent_dim]")
+        loadings = _validation.array("loadings", self.loadings, [None, None], "[data_dim, latent_dim]")
         if not loadings.size:
             expected = "at least one dimension of the data and of z"
             raise ValueError(_validation.message("loadings", expected, f"shape {list(loadings.shape)}"))
-        mean = _array("mean", self.mean, [len(loadings)], "[data_dim]")
-        noise_scale = _positive("noise_scale", self.noise_scale, [], "one number")
+        mean = _validation.array("mean", self.mean, [len(loadings)], "[data_dim]")
+        noise_scale = _validation.positive_array("noise_scale", self.noise_scale, [], "one number")
         if noise_scale <= np.finfo(float).eps * np.linalg.norm(loadings):
             raise ValueError(_validation.message("noise_scale", "more than the rounding of W z", float(noise_scale)))
         loadings.flags.writeable = mean.flags.writeable = False
@@ -257,7 +257,7 @@ class ProbabilisticPCA:
         x = self._examples(x)
         log_det = 2.0 * ((self.data_dim - self.latent_dim) * np.log(self.noise_scale) + _log_diagonal(self._root))
         energy = self._energy(x, self._posterior_loc(x))
-        return _in_range("log_marginal", -(self.data_dim * np.log(2 * np.pi) + log_det + energy) / 2)
+        return _validation.in_range("log_marginal", -(self.data_dim * np.log(2 * np.pi) + log_det + energy) / 2)
 
     def elbo(self, x, loc, scale):
         r"""The exact ELBO of a diagonal Gaussian q(z), example by example.
@@ -294,7 +294,7 @@ class ProbabilisticPCA:
             array([-1.725791])
         """
         x = self._examples(x)
-        scale = _one_or_each(_positive, "scale", scale, [self.latent_dim], len(x))
+        scale = _one_or_each(_validation.positive_array, "scale", scale, [self.latent_dim], len(x))
         spread = ((self._column_lengths / self.noise_scale * scale) ** 2).sum(axis=-1)
         return self._elbo(x, loc, spread, np.log(scale).sum(axis=-1))
 
@@ -323,7 +323,7 @@ class ProbabilisticPCA:
             array([-2.942596])
         """
         x = self._examples(x)
-        scale_tril = _one_or_each(_array, "scale_tril", scale_tril, [self.latent_dim] * 2, len(x))
+        scale_tril = _one_or_each(_validation.array, "scale_tril", scale_tril, [self.latent_dim] * 2, len(x))
         diagonals = np.diagonal(scale_tril, axis1=-2, axis2=-1)
         if np.triu(scale_tril, 1).any() or (diagonals <= 0).any():
             raise ValueError(_validation.message("scale_tril", "lower-triangular, with a positive diagonal", "others"))
@@ -382,12 +382,12 @@ class ProbabilisticPCA:
 
     def _elbo(self, x, loc, spread, log_det):
         """The ELBO of N(loc, S), with spread = tr(M S) / sigma^2 and log_det = log|S| / 2."""
-        loc = _array("loc", loc, [len(x), self.latent_dim], "[num_examples, latent_dim]")
+        loc = _validation.array("loc", loc, [len(x), self.latent_dim], "[num_examples, latent_dim]")
         constant = self.data_dim * (np.log(2 * np.pi) + 2 * np.log(self.noise_scale)) - self.latent_dim
-        return _in_range("elbo", log_det - (constant + self._energy(x, loc) + spread) / 2)
+        return _validation.in_range("elbo", log_det - (constant + self._energy(x, loc) + spread) / 2)
 
     def _examples(self, x):
-        return _array("x", x, [None, self.data_dim], "[num_examples, data_dim]")
+        return _validation.array("x", x, [None, self.data_dim], "[num_examples, data_dim]")
 
 
 def eigenvalues(x):
@@ -443,7 +443,7 @@ def mean_log_likelihood(eigenvalues, latent_dim, noise_scale=None):
         >>> round(ProbabilisticPCA.fit(x, latent_dim=1).log_marginal(x).mean(), 6)
         np.float64(-3.243342)
     """
-    variances = _array("eigenvalues", eigenvalues, [None], "[data_dim]")
+    variances = _validation.array("eigenvalues", eigenvalues, [None], "[data_dim]")
     if not variances.size or variances[-1] < 0 or (np.diff(variances) > 0).any():
         raise ValueError(_validation.message("eigenvalues", "numbers of at least 0, largest first", f"{variances}"))
     noise_scale = _noise_scale("eigenvalues", np.sqrt(variances), latent_dim, noise_scale)
@@ -474,7 +474,7 @@ def _noise_scale(argument, deviations, latent_dim, noise_scale):
     if latent_dim > most:
         raise ValueError(_validation.message("latent_dim", f"at most {most} for {data_dim} dimensions", latent_dim))
     if noise_scale is not None:
-        return float(_positive("noise_scale", noise_scale, [], "one number"))
+        return float(_validation.positive_array("noise_scale", noise_scale, [], "one number"))
     left = deviations[latent_dim:]
     if not left.any():
         expected = f"variance outside of the first {latent_dim} principal axes, or a noise_scale"
@@ -484,25 +484,11 @@ def _noise_scale(argument, deviations, latent_dim, noise_scale):
 
 def _data(x):
     """x as a checked array of at least two examples."""
-    x = _array("x", x, [None, None], "[num_examples, data_dim]")
+    x = _validation.array("x", x, [None, None], "[num_examples, data_dim]")
     if len(x) < 2 or not x.shape[1]:
         expected = "at least two examples of at least one dimension"
         raise ValueError(_validation.message("x", expected, f"shape {list(x.shape)}"))
     return x
-
-
-def _array(argument, value, shape, meaning):
-    """A finite float64 array of its own."""
-    return _tensor(argument, value, shape, meaning).numpy().astype(float)
-
-
-def _positive(argument, value, shape, meaning):
-    return _validation.positive(argument, _tensor(argument, value, shape, meaning)).numpy().astype(float)
-
-
-def _tensor(argument, value, shape, meaning):
-    _validation.eager(argument)
-    return _validation.same_shape(argument, _validation.float_tensor(argument, value, "float64"), shape, meaning)
 
 
 def _one_or_each(check, argument, value, shape, num_examples):
@@ -512,12 +498,6 @@ def _one_or_each(check, argument, value, shape, num_examples):
         expected = f"shape {shape} or {[num_examples, *shape]}"
         raise ValueError(_validation.message(argument, expected, f"shape {list(value.shape)}"))
     return value
-
-
-def _in_range(argument, values):
-    if not np.isfinite(values).all():
-        raise ValueError(_validation.message(argument, "values in the range of float64", "infinity"))
-    return values
 
 
 def _inverse(triangle):

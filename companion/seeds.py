@@ -16,7 +16,7 @@ from tensorflow_probability import random as tfp_random
 
 from companion._validation import FLOATS, describe, message
 
-__all__ = ["any_seed", "as_seed", "fold", "normal", "signs", "split", "uniform", "uniform_rows"]
+__all__ = ["any_seed", "as_seed", "fold", "integer", "normal", "signs", "split", "uniform", "uniform_rows"]
 
 
 def as_seed(seed=None):
@@ -64,6 +64,18 @@ def any_seed():
         True
     """
     return random.randint(1, 10**9)
+
+
+def integer(*numbers):
+    """One integer for each sequence of non-negative integers, so that those of neighbouring sequences do not meet.
+
+    For things that want an integer for a seed, such as Keras' initializers and layers.
+
+    Example:
+        >>> integer(7, 0) == integer(7, 0), integer(7, 0) == integer(7, 1)
+        (True, False)
+    """
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0] >> 1)
 
 
 def split(seed, n):

@@ -3,9 +3,8 @@
 import tempfile
 
 import keras
-import numpy as np
 
-from companion import _validation
+from companion import _validation, seeds
 from companion.bayesian_layers import convolutional, dense
 
 __all__ = ["to_bayesian"]
@@ -79,6 +78,8 @@ def to_bayesian(
     _validation.one_of("method", method, METHODS)
     _validation.one_of("others", others, ("refuse", "keep"))
     _validation.one_of("bias", bias, ("bayesian", "deterministic"))
+    if seed is not None:
+        _validation.count("seed", seed, minimum=0)
     same = {"num_examples": _validation.count("num_examples", num_examples), "prior": prior, "posterior": posterior}
     pairs = []
 
@@ -89,7 +90,10 @@ def to_bayesian(
             new = _copied(layer, others)
         else:
             kind = KINDS[ordinary + METHODS[method]]
-            own = {"bias": bias if layer.use_bias else None, "seed": _seed_of_layer(seed, len(pairs))}
+            own = {
+                "bias": bias if layer.use_bias else None,
+                "seed": None if seed is None else seeds.integer(seed, len(pairs)),
+            }
             new = kind(**_arguments(layer), **same, **own)
         pairs.append((layer, new))
         return new
@@ -141,10 +145,3 @@ def _take_weights(old, new):
     new.kernel.set_loc(old.kernel)
     if old.use_bias:
         new.bias.set_loc(old.bias)
-
-
-def _seed_of_layer(seed, place):
-    """One seed for each layer; None stays None."""
-    if seed is None:
-        return None
-    return int(np.random.SeedSequence((_validation.count("seed", seed, minimum=0), place)).generate_state(1)[0] >> 1)

@@ -9,9 +9,8 @@ import re
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 
-from companion import _validation
+from companion import _validation, seeds
 
 __all__ = ["decoder", "encoder", "require_outputs", "widest_output", "widths"]
 
@@ -38,11 +37,6 @@ def decoder(hidden, event_shape, dtype, seed):
         size *= length
     dense = _dense([*hidden, size], dtype, seed)
     return keras.Sequential([*dense, keras.layers.Reshape(event_shape, dtype=dtype)], name="decoder")
-
-
-def _seed_of_layer(*numbers):
-    """One seed for each sequence of numbers, so that those of neighbouring seeds, nets and layers do not meet."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0] >> 1)
 
 
 def require_outputs(argument, net, input_shape, output_shape, meaning):
@@ -82,7 +76,7 @@ def _dense(sizes, dtype, seed):
         keras.layers.Dense(
             size,
             activation="relu" if place < len(sizes) - 1 else None,
-            kernel_initializer=keras.initializers.GlorotUniform(seed=_seed_of_layer(*seed, place)),
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seeds.integer(*seed, place)),
             dtype=dtype,
         )
         for place, size in enumerate(sizes)
