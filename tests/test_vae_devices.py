@@ -4,13 +4,10 @@ The logical devices have to be made before TensorFlow starts, so this file is al
 """
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import two_devices
 
 CASES = {
     "elbo": {},
@@ -59,12 +56,7 @@ def refusal(strategy):
 
 
 def main():
-    import tensorflow as tf
-
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    one = tf.distribute.get_strategy()
+    one, two = two_devices.strategies()
     results = {
         name: [trained(strategy, CASES[case], size) for strategy in (one, two)] for name, (case, size) in RUNS.items()
     }
@@ -73,12 +65,7 @@ def main():
 
 @pytest.fixture(scope="module")
 def report():
-    root = Path(__file__).resolve().parents[1]
-    environment = {**os.environ, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, __file__]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return two_devices.report_of(__file__)
 
 
 @pytest.mark.parametrize("run", RUNS)
