@@ -3,17 +3,20 @@
 ``reparameterize`` writes a distribution as z = g(eps, theta); ``gradients`` estimates gradients of
 expectations; ``gaussian`` gives the exact answers, by ``quadrature``; ``diagnostics`` compares and audits. ``bounds``
 are lower bounds on log p(x), and ``VAE`` (with its parts in ``vae``) is a Keras model that is trained on them.
-``bayesian_layers`` are Keras layers with random weights. ``datasets``, ``exercises``, ``plotting``, and the models with
-exact answers, ``linear_regression``, ``logistic_regression``, ``probabilistic_pca`` and ``weight_noise``, serve the
-chapters and are loaded when first used.
+``bayesian_layers`` are Keras layers with random weights. ``Flow`` is a Keras model made of ``bijectors``; ``flows``
+makes whole ones. ``datasets``, ``exercises``, ``plotting``, and the models with exact answers, ``linear_regression``,
+``logistic_regression``, ``potentials``, ``probabilistic_pca`` and ``weight_noise``, serve the chapters and are loaded
+when first used.
 """
 
 import importlib
 
 from companion import (
     bayesian_layers,
+    bijectors,
     bounds,
     diagnostics,
+    flows,
     gaussian,
     gradients,
     quadrature,
@@ -21,6 +24,7 @@ from companion import (
     seeds,
     vae,
 )
+from companion.flows import Flow
 from companion.reparameterizations import Reparameterization, reparameterize
 from companion.vae import VAE
 
@@ -28,17 +32,21 @@ __version__ = "0.1.0"
 
 __all__ = [
     "VAE",
+    "Flow",
     "Reparameterization",
     "bayesian_layers",
+    "bijectors",
     "bounds",
     "datasets",
     "diagnostics",
     "exercises",
+    "flows",
     "gaussian",
     "gradients",
     "linear_regression",
     "logistic_regression",
     "plotting",
+    "potentials",
     "probabilistic_pca",
     "quadrature",
     "reparameterizations",
@@ -54,6 +62,7 @@ _LOADED_WHEN_USED = {
     "linear_regression",
     "logistic_regression",
     "plotting",
+    "potentials",
     "probabilistic_pca",
     "weight_noise",
 }

@@ -1,30 +1,37 @@
-"""Distributions made from numbers, as something that JSON holds, and back: for models that are saved.
+"""Distributions and bijectors made from numbers, as something that JSON holds, and back: for models that are saved.
 
-Contract: `from_config(to_config(value))` is a distribution of the same family with the same parameters.
+Contract: `from_config(to_config(value))` is an object of the same class with the same parameters.
 """
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from companion import _validation
 
+_LIBRARIES = {"family": tfd, "bijector": tfb}
+
 
 def to_config(argument, value):
-    """A distribution, or anything it was made from, as lists, strings and numbers.
+    """A distribution or bijector, or anything it was made from, as lists, strings and numbers.
 
     Args:
         argument: its name in an error.
-        value: a `tfd.Distribution`, a Keras layer, or a number, string, array or list of them.
+        value: a `tfd.Distribution`, a `tfb.Bijector` of TFP or of this package, a Keras layer, or a number, string,
+            array, `tf.Variable` or list of them.
     """
-    if isinstance(value, tfd.Distribution) and getattr(tfd, type(value).__name__, None) is type(value):
-        given = {name: to_config(argument, v) for name, v in value.parameters.items() if v is not None}
-        return {"family": type(value).__name__, "parameters": given}
-    if isinstance(value, keras.layers.Layer):
+    for kind, library in _LIBRARIES.items():
+        if getattr(library, type(value).__name__, None) is type(value):
+            given = {name: to_config(argument, v) for name, v in value.parameters.items() if v is not None}
+            return {kind: type(value).__name__, "parameters": given}
+    if isinstance(value, keras.layers.Layer) or (isinstance(value, tfb.Bijector) and hasattr(value, "get_config")):
         return keras.saving.serialize_keras_object(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, tf.Variable):
+        return {**to_config(argument, value.numpy()), "trainable": value.trainable}
     if isinstance(value, (np.ndarray, np.generic)) or tf.is_tensor(value):
         array = np.asarray(value)
         return {"array": array.tolist(), "dtype": array.dtype.name}
@@ -32,7 +39,7 @@ def to_config(argument, value):
         return [to_config(argument, v) for v in value]
     if isinstance(value, tf.DType):
         return {"dtype": value.name}
-    expected = "a tfd distribution made from numbers and other tfd distributions, to save the model with"
+    expected = "something made from numbers, tf.Variables and distributions or bijectors of TFP, to save the model with"
     raise TypeError(_validation.message(argument, expected, _validation.describe(value)))
 
 
@@ -42,8 +49,12 @@ def from_config(config):
         return [from_config(v) for v in config]
     if not isinstance(config, dict):
         return config
-    if "family" in config:
-        return getattr(tfd, config["family"])(**{k: from_config(v) for k, v in config["parameters"].items()})
+    for kind, library in _LIBRARIES.items():
+        if kind in config:
+            given = {name: from_config(v) for name, v in config["parameters"].items()}
+            return getattr(library, config[kind])(**given)
+    if "trainable" in config:
+        return tf.Variable(config["array"], trainable=config["trainable"], dtype=config["dtype"])
     if "array" in config:
         return tf.constant(config["array"], config["dtype"])
     if set(config) == {"dtype"}:

@@ -604,7 +604,7 @@ def test_log_marginal_is_the_same_in_chunks(monkeypatch):
     model = vae()
     whole = model.log_marginal(X[:9], num_samples=50, seed=2)
     monkeypatch.setattr("companion.vae.model.MOST_NUMBERS", 60)
-    monkeypatch.setattr("companion.vae.chunks.MOST_NUMBERS", 60)
+    monkeypatch.setattr("companion._training.chunks.MOST_NUMBERS", 60)
     np.testing.assert_allclose(model.log_marginal(X[:9], num_samples=50, seed=2), whole, rtol=1e-5)
 
 

@@ -4,8 +4,10 @@ from tensorflow_probability import distributions as tfd
 
 from companion.reparameterizations.registry import Reparameterization, find, register
 
+_WITHOUT_TYPE_SPEC = tfd.TransformedDistribution.__bases__[0]  # what TFP makes with a bijector that has none
 
-@register(tfd.TransformedDistribution)
+
+@register(tfd.TransformedDistribution, _WITHOUT_TYPE_SPEC)
 def _transformed(d):
     base = d.distribution
     if base.batch_shape != d.batch_shape:  # the bijector's parameters have a batch of their own

@@ -5,17 +5,16 @@ import math
 import keras
 import tensorflow as tf
 
-from companion import _saving, _validation, seeds
+from companion import _networks, _saving, _validation, seeds
+from companion._training import MOST_NUMBERS, TrainedOnExamples, array_of_examples, in_chunks
 from companion.bounds.elbo import GRADIENTS as ELBO_GRADIENTS
 from companion.bounds.importance_weighted import GRADIENTS as IMPORTANCE_WEIGHTED_GRADIENTS
 from companion.bounds.importance_weighted import at_samples
 from companion.reparameterizations import draw
 from companion.reparameterizations import find as find_reparameterization
-from companion.vae import inputs, networks, parts, priors, schedules, terms
-from companion.vae.chunks import MOST_NUMBERS, in_chunks
+from companion.vae import networks, parts, priors, schedules, terms
 from companion.vae.likelihoods import LIKELIHOODS
 from companion.vae.posteriors import FAMILIES
-from companion.vae.training import TrainedOnExamples
 
 __all__ = ["VAE"]
 
@@ -88,6 +87,8 @@ class VAE(TrainedOnExamples):
         (TensorShape([4]), TensorShape([3, 4]))
     """
 
+    metric_names = ("loss", "elbo", "reconstruction", "kl")
+
     def __init__(
         self,
         encoder,
@@ -109,7 +110,10 @@ class VAE(TrainedOnExamples):
         self.num_samples = _validation.count("num_samples", num_samples)
         self.objective = _validation.one_of("objective", objective, _GRADIENTS)
         self.gradient = _validation.one_of(f'gradient (objective="{objective}")', gradient, _GRADIENTS[objective])
-        self._widths = {"encoder": networks.widths("encoder", encoder), "decoder": networks.widths("decoder", decoder)}
+        self._widths = {
+            "encoder": _networks.widths("encoder", encoder),
+            "decoder": _networks.widths("decoder", decoder),
+        }
         self.encoder = None if self._widths["encoder"] is not None else encoder
         self.decoder = None if self._widths["decoder"] is not None else decoder
         policy = self.dtype_policy.name
@@ -138,8 +142,8 @@ class VAE(TrainedOnExamples):
             self.encoder = networks.encoder(self._widths["encoder"], num_outputs, policy, (self.seed, 0))
         if self.decoder is None:
             self.decoder = networks.decoder(self._widths["decoder"], event_shape, policy, (self.seed, 1))
-        networks.require_outputs("encoder", self.encoder, event_shape, (num_outputs,), "numbers for the posterior")
-        networks.require_outputs("decoder", self.decoder, (self.latent_dim,), event_shape, "the shape of an example")
+        _networks.require_outputs("encoder", self.encoder, event_shape, (num_outputs,), "numbers for the posterior")
+        _networks.require_outputs("decoder", self.decoder, (self.latent_dim,), event_shape, "the shape of an example")
         self.event_shape = event_shape
         self.built = True
         self(keras.Input(event_shape, dtype=self.compute_dtype))  # for `export`, which wants a model that was called
@@ -300,6 +304,15 @@ class VAE(TrainedOnExamples):
         eps = tf.reshape(tf.math.ndtri(u), [num_examples, num_samples, self.latent_dim])
         return tf.transpose(eps, [1, 0, 2])
 
+    def noise_for(self, first_row, num_examples, seed):
+        """The noise of some examples in a step of training or evaluation, [num_samples, num_examples, latent_dim]."""
+        return self.noise(first_row, num_examples, self.num_samples, seed)
+
+    @property
+    def example_shape(self):
+        """The shape of one example; None until the model is built."""
+        return self.event_shape
+
     def terms(self, x, eps, training=False):
         """The loss and its terms for a batch; `fit` and `evaluate` call this.
 
@@ -324,7 +337,7 @@ class VAE(TrainedOnExamples):
 
     def check_data(self, argument, x):
         """The examples as a NumPy array of the model's width; the first ones build the model."""
-        x = inputs.array_of_examples(argument, x, self.variable_dtype, self.event_shape)
+        x = array_of_examples(argument, x, self.variable_dtype, self.event_shape)
         _validation.between(self._for_likelihood(argument), x, *self.likelihood.support)
         self.build_for(x.shape[1:])
         return x
@@ -390,7 +403,7 @@ class VAE(TrainedOnExamples):
     @property
     def _numbers_an_example(self):
         """The size of the largest tensor that the nets make of one example."""
-        widest = [networks.widest_output(net) for net in (self.encoder, self.decoder)]
+        widest = [_networks.widest_output(net) for net in (self.encoder, self.decoder)]
         return max(math.prod(self.event_shape), self.latent_dim, *widest)
 
     @property

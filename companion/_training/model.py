@@ -1,9 +1,10 @@
-"""A `keras.Model` that is trained on examples alone, by a loss of each example that needs noise.
+"""A `keras.Model` that is trained on examples alone, by a loss of each example that may need noise.
 
-Contract: a subclass defines `noise(first_row, num_examples, num_samples, seed)`; `terms(x, eps, training)`, the `Terms`
-of a batch; `check_data(argument, array)`, which returns the array, or raises, and builds the model with `build_for`;
-`build`; and the attributes `event_shape` (None until it is built), `latent_dim` and `num_samples`. The loss is the mean
-over the examples of the global batch, also where devices share it unevenly.
+Contract: a subclass defines `metric_names`, the first of them "loss"; `noise_for(first_row, num_examples, seed)`, the
+noise of some examples, a tensor; `terms(x, eps, training)`, which gives
+`.loss`, shape [batch], and `.stacked()`, all metrics, shape [num_metrics, batch]; `check_data(argument, array)`, which
+returns the array, or raises, and builds the model with `build_for`; `build`; and `example_shape`, None until it is
+built. The loss is the mean over the examples of the global batch, also where devices share it unevenly.
 """
 
 import contextlib
@@ -13,10 +14,10 @@ import keras
 import tensorflow as tf
 
 from companion import _validation, seeds
-from companion.vae import inputs, order
-from companion.vae.averages import Averages
-from companion.vae.compiled_steps import CompiledSteps
-from companion.vae.devices import place_in_global_batch, sum_over_devices
+from companion._training import inputs, order
+from companion._training.averages import Averages
+from companion._training.compiled_steps import CompiledSteps
+from companion._training.devices import place_in_global_batch, sum_over_devices
 
 __all__ = ["TrainedOnExamples"]
 
@@ -36,7 +37,7 @@ class TrainedOnExamples(keras.Model):
         # the optimizer counts updates, which are fewer where it accumulates gradients or skips a step
         counter = {"initializer": "zeros", "dtype": "int32", "trainable": False, "autocast": False}
         self.steps_taken = self.add_weight(shape=(), aggregation="only_first_replica", name="steps_taken", **counter)
-        self._averages = Averages(["loss", "elbo", "reconstruction", "kl"])
+        self._averages = Averages(self.metric_names)
 
     @property
     def training_seed(self):
@@ -50,11 +51,11 @@ class TrainedOnExamples(keras.Model):
 
     @property
     def metrics(self):
-        """loss, elbo, reconstruction and kl, as one metric."""
+        """The numbers of `metric_names`, as one metric."""
         return [self._averages]
 
     def compile(self, optimizer="adam", loss=None, **kwargs):
-        """Configures training: as `keras.Model.compile`, without a loss, which is minus the bound.
+        """Configures training: as `keras.Model.compile`, without a loss, which the model has.
 
         For long runs of larger nets `jit_compile=True` with, say, `steps_per_execution=100` is fastest: all those steps
         are then one XLA program, which takes some seconds to make and keeps the weights in place. Small nets gain most
@@ -70,7 +71,7 @@ class TrainedOnExamples(keras.Model):
         """
         for name, value in {"loss": loss, **{k: kwargs.get(k) for k in ("metrics", "weighted_metrics")}}.items():
             if value is not None:
-                expected = "nothing: the loss is minus the bound, its terms are the metrics"
+                expected = f"nothing: the model has its loss, and reports {', '.join(self.metric_names)}"
                 raise ValueError(_validation.message(f"compile's {name}", expected, _validation.describe(value)))
         if kwargs.get("steps_per_execution", 1) != 1 and self.distribute_strategy.num_replicas_in_sync > 1:
             expected = "1 with several devices (Keras fails otherwise)"
@@ -101,7 +102,7 @@ class TrainedOnExamples(keras.Model):
             A `keras.callbacks.History`.
 
         Raises:
-            ValueError: if the data have the wrong shape, are not finite or lie outside the likelihood's support.
+            ValueError: if the data have the wrong shape, are not finite or are outside of what the model takes.
         """
         given = {**_bind(super().fit, "fit", x, args, kwargs), "x": self._checked("x", x)}
         if given.get("validation_data") is not None:
@@ -168,14 +169,14 @@ class TrainedOnExamples(keras.Model):
         x = self.only_examples(data)
         first_row, num_examples = place_in_global_batch(tf.shape(x)[0])
         first_row += tf.cast(self._averages.num_examples, tf.int32)
-        eps = self.noise(first_row, tf.shape(x)[0], self.num_samples, self.evaluation_seed)
+        eps = self.noise_for(first_row, tf.shape(x)[0], self.evaluation_seed)
         self._report(self.terms(x, eps, training=False), num_examples)
         return self.get_metrics_result()
 
     def training_noise(self, first_row, num_examples, step):
         """The noise of some examples of the batch in a training step."""
         seed = seeds.fold(self.training_seed, tf.convert_to_tensor(step))
-        return self.noise(first_row, num_examples, self.num_samples, seed)
+        return self.noise_for(first_row, num_examples, seed)
 
     def learn(self, x, eps, num_examples):
         """One step of the optimizer with given noise, for this device's part of `num_examples`."""

@@ -73,12 +73,12 @@ def _checked_dataset(argument, dataset, model):
         raise ValueError(_validation.message(argument, "batches that are one tensor", type(spec).__name__))
     if dataset.cardinality() == 0:
         raise ValueError(_validation.message(argument, "at least one batch", "an empty dataset"))
-    if model.event_shape is None:
+    if model.example_shape is None:
         if spec.shape.rank is None or spec.shape.rank < 2 or not spec.shape[1:].is_fully_defined():
             expected = "batches of a known shape, [batch, *event], for a model that is not built"
             raise ValueError(_validation.message(argument, expected, f"shape {spec.shape}"))
         model.build_for(spec.shape[1:])
-    shape = tf.TensorShape([None, *model.event_shape])
+    shape = tf.TensorShape([None, *model.example_shape])
     if not spec.shape.is_compatible_with(shape):
         raise ValueError(_validation.message(argument, f"batches of shape {shape}", f"shape {spec.shape}"))
 

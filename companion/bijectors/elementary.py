@@ -1,0 +1,155 @@
+"""Two maps without a net: a permutation of the coordinates, and a scale and a shift that start from the data."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from companion import _validation
+from companion.bijectors.base import Bijector
+from companion.bijectors.parameters import width
+
+__all__ = ["ActNorm", "Permutation"]
+
+
+@keras.saving.register_keras_serializable(package="companion.bijectors")
+class Permutation(Bijector):
+    r"""Puts the coordinates in another order, which is fixed: y_i = x_{p(i)}, log-determinant 0.
+
+    Between couplings it lets every coordinate move, between autoregressive maps it lets every coordinate come first.
+
+    Args:
+        permutation: the numbers 0 to dim - 1 in some order.
+        dtype: "float32" or "float64"; None for Keras' floatx.
+
+    Raises:
+        ValueError: if it is no permutation.
+
+    Reference:
+        Dinh, Sohl-Dickstein and Bengio (2017), section 3.5. Chapter: Normalizing flows.
+
+    Example:
+        >>> Permutation([2, 0, 1]).forward(tf.constant([10.0, 11.0, 12.0])).numpy().tolist()
+        [12.0, 10.0, 11.0]
+    """
+
+    def __init__(self, permutation, dtype=None, name=None):
+        parameters = locals()
+        order = np.asarray(permutation)
+        if order.ndim != 1 or order.dtype.kind not in "iu" or sorted(order.tolist()) != list(range(order.size)):
+            expected = "the numbers from 0 to dim - 1, each once"
+            raise ValueError(_validation.message("permutation", expected, _validation.describe(permutation)))
+        if not order.size:
+            raise ValueError(_validation.message("permutation", "at least one number", "none"))
+        self._order, self._back = order, np.argsort(order)
+        super().__init__(order.size, [], parameters, None, width(dtype), name)
+
+    @classmethod
+    def reverse(cls, dim, dtype=None):
+        """The coordinates in the opposite order.
+
+        Args:
+            dim: how many.
+            dtype: as above.
+        """
+        return cls(np.arange(_validation.count("dim", dim))[::-1], dtype)
+
+    @classmethod
+    def random(cls, dim, seed, dtype=None):
+        """One of all orders, each as probable as the others.
+
+        Args:
+            dim: how many coordinates.
+            seed: a non-negative integer.
+            dtype: as above.
+        """
+        seed = _validation.count("seed", seed, minimum=0)
+        return cls(np.random.default_rng(seed).permutation(_validation.count("dim", dim)), dtype)
+
+    def get_config(self):
+        """The arguments that make this bijector anew."""
+        return {"permutation": self._order.tolist(), "dtype": self.dtype.name}
+
+    def _forward_pass(self, x, context):
+        return tf.gather(x, self._order, axis=-1), tf.zeros_like(x[..., 0])
+
+    def _inverse_pass(self, y, context):
+        return tf.gather(y, self._back, axis=-1), tf.zeros_like(y[..., 0])
+
+
+class _ScaleAndShift(keras.layers.Layer):
+    def __init__(self, dim, dtype):
+        super().__init__(dtype=dtype, autocast=False)
+        self.log_scale = self.add_weight(shape=(dim,), initializer="zeros", name="log_scale")
+        self.shift = self.add_weight(shape=(dim,), initializer="zeros", name="shift")
+        self.initialized = self.add_weight(
+            shape=(), initializer="zeros", dtype="int32", trainable=False, autocast=False, name="initialized"
+        )
+        self.built = True
+
+
+@keras.saving.register_keras_serializable(package="companion.bijectors")
+class ActNorm(Bijector):
+    r"""A scale and a shift of each coordinate, which the first data set so that their noise has mean 0 and variance 1.
+
+    .. math::
+
+        y = x \odot e^{s} + t, \qquad \log\Bigl|\det\frac{\partial y}{\partial x}\Bigr| = \sum_i s_i
+
+    After `initialize`, which `companion.Flow.fit` calls once, s and t are parameters as any other: the density never
+    depends on the batch that is being scored, as it would with batch normalisation.
+
+    Args:
+        dim: the length of the vectors.
+        dtype: "float32" or "float64"; None for Keras' floatx.
+
+    Raises:
+        ValueError: if an argument is out of its domain.
+
+    Reference:
+        Kingma and Dhariwal (2018), section 3.1. Chapter: Normalizing flows.
+
+    Example:
+        >>> norm = ActNorm(2)
+        >>> norm.initialize(tf.constant([[1.0, 10.0], [3.0, 30.0]]))
+        >>> norm.inverse(tf.constant([[1.0, 10.0], [3.0, 30.0]])).numpy().round(3).tolist()
+        [[-1.0, -1.0], [1.0, 1.0]]
+    """
+
+    def __init__(self, dim, dtype=None, name=None):
+        parameters = locals()
+        dim = _validation.count("dim", dim)
+        super().__init__(dim, [_ScaleAndShift(dim, width(dtype))], parameters, None, width(dtype), name)
+
+    @property
+    def initialized(self):
+        """Whether data, or training, have set scale and shift."""
+        return bool(self.layers[0].initialized.numpy())
+
+    def initialize(self, y):
+        """Sets scale and shift to the standard deviation and the mean of data.
+
+        Args:
+            y: vectors on the side of the data, shape [num_examples, dim]. A coordinate that is constant keeps scale 1.
+        """
+        y = _validation.finite("y", self._vectors("y", y))
+        mean, variance = tf.nn.moments(tf.reshape(y, [-1, self.dim]), axes=0)
+        variance = tf.where(variance > 0.0, variance, 1.0)
+        self.layers[0].shift.assign(mean)
+        self.layers[0].log_scale.assign(0.5 * tf.math.log(variance))
+        self.layers[0].initialized.assign(1)
+
+    def get_config(self):
+        """The arguments that make this bijector anew."""
+        return {"dim": self.dim, "dtype": self.dtype.name}
+
+    def _forward_pass(self, x, context):
+        log_scale, shift = self._values()
+        return x * tf.exp(log_scale) + shift, tf.zeros_like(x[..., 0]) + tf.reduce_sum(log_scale)
+
+    def _inverse_pass(self, y, context):
+        log_scale, shift = self._values()
+        return (y - shift) * tf.exp(-log_scale), tf.zeros_like(y[..., 0]) - tf.reduce_sum(log_scale)
+
+    def _values(self):
+        layer = self.layers[0]
+        return tf.convert_to_tensor(layer.log_scale), tf.convert_to_tensor(layer.shift)

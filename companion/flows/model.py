@@ -1,0 +1,504 @@
+"""A normalizing flow as a Keras model."""
+
+import math
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
+
+from companion import _saving, _validation, seeds
+from companion._training import TrainedOnExamples, array_of_examples, in_chunks
+from companion.bijectors import ActNorm, Bijector
+from companion.flows import packing
+from companion.flows.composition import Composition, Maps, conditional
+from companion.flows.tracking import AdoptedVariables, keras_layers_in, parts_of, variables_to_adopt
+from companion.reparameterizations import draw
+
+__all__ = ["Cost", "Flow"]
+
+_MOST_FOR_START = 4096  # examples from which the first scales and shifts are taken
+
+
+class Cost(NamedTuple):
+    """How many times the nets are evaluated, one after another, for a batch.
+
+    Attributes:
+        sampling: from noise to data: `sample`, `sample_and_log_prob`.
+        scoring: from data to noise: `log_prob`, and each step of `fit`.
+    """
+
+    sampling: int
+    scoring: int
+
+
+class _Terms(NamedTuple):
+    loss: tf.Tensor
+    nats_per_dimension: tf.Tensor
+
+    def stacked(self):
+        return tf.stack(self)
+
+
+@keras.saving.register_keras_serializable(package="companion.flows")
+class Flow(TrainedOnExamples):
+    r"""A distribution made by invertible maps from a simple one, with its density.
+
+    .. math::
+
+        z = g_L(\cdots g_1(\epsilon)), \quad \epsilon \sim p(\epsilon), \qquad
+        \log q(z) = \log p(\epsilon) - \sum_{l=1}^L \log\Bigl|\det\frac{\partial g_l}{\partial x}\Bigr|
+
+    It is a `keras.Model`: `compile`, `fit`, `evaluate`, `save` and callbacks work as usual, on examples alone. `fit` is
+    maximum likelihood: the loss is the mean of -log q(x) over the examples, in nats; the metrics are `loss` and
+    `nats_per_dimension`. It differentiates log q at fixed x, without a sample, so without the reparameterization trick.
+    `companion.flows.fit_to_density` uses the other direction, and the trick.
+
+    Args:
+        bijectors: the maps g_1, ..., g_L in this order, from noise to data: of `companion.bijectors`, or any
+            `tfb.Bijector` that keeps the number of values. The `tf.Variable`s of TFP's are trained and saved too (what
+            a function inside of one of them closes over is not found: assign its net to an attribute of the flow).
+        base: p(eps), a `tfd.Distribution` of constants or `tf.Variable`s, without batch; None for N(0, I).
+        event_shape: of one z, or its length; None takes it from the bijectors or the base.
+        seed: an integer that decides the order of the examples in `fit`. None for one that Keras draws.
+        **kwargs: those of `keras.Model`, such as name.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind, or widths differ.
+        ValueError: if a bijector changes the number of values, or shapes do not fit.
+
+    Reference:
+        Rezende and Mohamed (2015); Papamakarios, Nalisnick, Rezende, Mohamed and Lakshminarayanan (2021). Chapter:
+        Normalizing flows.
+
+    Example:
+        >>> from companion.bijectors import AffineCoupling, Permutation
+        >>> maps = [AffineCoupling(2, [8], seed=0), Permutation.reverse(2), AffineCoupling(2, [8], seed=1)]
+        >>> flow = Flow(maps, seed=0)
+        >>> flow.compile("adam")
+        >>> x = flow.sample(64, seed=0).numpy() + 1
+        >>> history = flow.fit(x, epochs=2, verbose=0)
+        >>> sorted(history.history), flow.log_prob(x).shape
+        (['loss', 'nats_per_dimension'], TensorShape([64]))
+        >>> flow.distribution
+        <tfp.distributions.TransformedDistribution 'flow' batch_shape=[] event_shape=[2] dtype=float32>
+    """
+
+    metric_names = ("loss", "nats_per_dimension")
+
+    def __init__(self, bijectors, base=None, event_shape=None, seed=None, **kwargs):
+        bijectors = _checked_bijectors(bijectors)
+        event_shape = _event_shape(event_shape, bijectors, base)
+        dtype = _width(bijectors, base, kwargs.pop("dtype", None))
+        super().__init__(seeds.any_seed() if seed is None else seed, dtype=dtype, **kwargs)
+        self.bijectors, self.base, self.event_shape = bijectors, base, event_shape
+        self.context_dim = _context_dim(bijectors)
+        self._maps = Maps(bijectors, _event_shapes(bijectors, event_shape, dtype))
+        _require_base(base, self._maps.event_shapes[0], dtype)
+        self._layers_inside = keras_layers_in(bijectors)
+        self._adopted = AdoptedVariables(variables_to_adopt([*bijectors, *([base] if base else [])]), dtype)
+        self._scored = tf.function(self._score, autograph=False, reduce_retracing=True)
+        self._sampled = tf.function(self._draw, autograph=False, reduce_retracing=True)
+        self.built = True
+
+    @property
+    def cost(self):
+        """How many passes through nets, one after another, sampling and scoring take: a `Cost`.
+
+        Example:
+            >>> from companion.bijectors import MaskedAutoregressive
+            >>> Flow([MaskedAutoregressive(5, [8]), MaskedAutoregressive(5, [8])]).cost
+            Cost(sampling=10, scoring=2)
+        """
+        ours = [
+            (part, inverted) for b in self.bijectors for part, inverted in parts_of(b) if isinstance(part, Bijector)
+        ]
+        forward = sum(part.inverse_passes if inverted else part.forward_passes for part, inverted in ours)
+        inverse = sum(part.forward_passes if inverted else part.inverse_passes for part, inverted in ours)
+        return Cost(forward, inverse)
+
+    # The distribution
+
+    @property
+    def distribution(self):
+        """The flow as a `tfd.TransformedDistribution`, which reads the variables when it is used.
+
+        Raises:
+            ValueError: if the flow is conditional: use `distribution_given`.
+        """
+        if self.context_dim is not None:
+            raise ValueError(_validation.message("distribution", "a flow without context", f"{self._conditional}"))
+        return tfd.TransformedDistribution(self._base(), self._composition(None), name="flow")
+
+    def distribution_given(self, context):
+        """The flow of each context, as a `tfd.TransformedDistribution`.
+
+        Args:
+            context: shape [*batch, context_dim].
+
+        Returns:
+            A distribution of batch shape [*batch] and event shape `event_shape`.
+        """
+        context = self._checked_context(context)
+        base = self._base()
+        if context.shape.rank > 1:
+            base = tfd.BatchBroadcast(
+                base, with_shape=tf.shape(context)[:-1] if None in context.shape else context.shape[:-1]
+            )
+        return tfd.TransformedDistribution(base, self._composition(context), name="flow")
+
+    def log_prob(self, x, context=None):
+        """log q(x), in nats; see `cost` for what it takes.
+
+        Args:
+            x: points, shape [n, *event_shape], or with other leading dimensions.
+            context: for a conditional flow, shape [context_dim] or [n, context_dim].
+
+        Returns:
+            A tensor of shape [n], differentiable in x and in the flow's variables.
+
+        Raises:
+            ValueError: if shapes do not fit or numbers are not finite.
+        """
+        x = self._points("x", x, self._maps.event_shapes[-1])
+        context = self._context_for(context, x)
+        if context is None and x.shape.rank == len(self.event_shape) + 1:
+            return in_chunks(lambda _, rows: self._scored(rows, None), x, self._numbers_an_example)
+        return self._scored(x, context)
+
+    def sample(self, n, seed=None, context=None):
+        """Samples z = g(eps); see `cost` for what they take.
+
+        Args:
+            n: how many.
+            seed: as for `companion.seeds.as_seed`.
+            context: for a conditional flow, shape [*batch, context_dim].
+
+        Returns:
+            A tensor of shape [n, *batch, *event_shape], differentiable in the flow's variables.
+        """
+        return self.sample_and_log_prob(n, seed, context)[0]
+
+    def sample_and_log_prob(self, n, seed=None, context=None):
+        """Samples and log q at them, in one pass and without an inverse.
+
+        Args:
+            n: how many.
+            seed: as for `companion.seeds.as_seed`.
+            context: for a conditional flow, shape [*batch, context_dim].
+
+        Returns:
+            z, shape [n, *batch, *event_shape], and log q(z), shape [n, *batch].
+        """
+        n = _validation.count("n", n)
+        context = None if context is None and self.context_dim is None else self._checked_context(context)
+        return self._sampled(tf.constant(n), seeds.as_seed(seed), context)
+
+    def forward_and_log_det(self, eps, context=None):
+        """z = g(eps) and log |det dz/deps|, in one pass.
+
+        Args:
+            eps: noise, shape [n, *event_shape].
+            context: for a conditional flow, shape [context_dim] or [n, context_dim].
+
+        Returns:
+            z, shape [n, *event_shape], and the log-determinant, shape [n].
+        """
+        eps = self._points("eps", eps, self._maps.event_shapes[0])
+        return self._composition(self._context_for(context, eps)).forward_and_log_det(eps)
+
+    def inverse_and_log_det(self, x, context=None):
+        """The noise of points, and log |det deps/dx|, in one pass; arguments as for `log_prob`."""
+        x = self._points("x", x, self._maps.event_shapes[-1])
+        return self._composition(self._context_for(context, x)).inverse_and_log_det(x)
+
+    def intermediate(self, eps, context=None):
+        """The points on their way: eps, after g_1, ..., z.
+
+        Args:
+            eps: noise, shape [n, *event_shape].
+            context: for a conditional flow, shape [context_dim] or [n, context_dim].
+
+        Returns:
+            A list of 1 + len(bijectors) tensors.
+        """
+        eps = self._points("eps", eps, self._maps.event_shapes[0])
+        return [x for x, _ in self._composition(self._context_for(context, eps)).steps(eps)]
+
+    def call(self, x):
+        """log q(x) for examples, with their context behind them if there is one: what `predict` returns."""
+        x, context = packing.unpack(tf.cast(x, self.variable_dtype), self.event_shape, self.context_dim)
+        return self._score(x, context)
+
+    # Training
+
+    def compile(self, optimizer="adam", loss=None, jit_compile="auto", **kwargs):
+        """Configures training: as `keras.Model.compile`, without a loss, which is the mean of -log q(x).
+
+        Args:
+            optimizer: a Keras optimizer or its name.
+            loss: nothing.
+            jit_compile: whether a training step is compiled by XLA, which takes some seconds once and then makes it
+                two or three times as fast. "auto" is Keras' choice: no on a processor, yes on a GPU.
+            **kwargs: as in Keras, without metrics.
+
+        Raises:
+            ValueError: if a loss or metrics are given.
+        """
+        super().compile(optimizer=optimizer, loss=loss, jit_compile=jit_compile, **kwargs)
+
+    def fit(self, x=None, *args, context=None, **kwargs):
+        """Maximum likelihood: as `keras.Model.fit`, without targets and weights.
+
+        Args:
+            x: examples, shape [num_examples, *event_shape]; or batches of them from a `tf.data.Dataset`, a
+                `keras.utils.PyDataset` or a generator (for a conditional flow, a dataset or generator of pairs).
+            *args: as in Keras.
+            context: for a conditional flow and an array, shape [num_examples, context_dim].
+            **kwargs: as in Keras; `validation_data` are examples too, for a conditional flow a pair.
+
+        Returns:
+            A `keras.callbacks.History`.
+
+        Raises:
+            ValueError: if the data have the wrong shape or are not finite.
+        """
+        rows = packing.pack("x", x, context, self)
+        if kwargs.get("validation_data") is not None:
+            kwargs["validation_data"] = packing.pack_pair("validation_data", kwargs["validation_data"], self)
+        if any(isinstance(part, ActNorm) and not part.initialized for b in self.bijectors for part, _ in parts_of(b)):
+            rows, first = packing.peek("x", rows, self)
+            self.initialize(*packing.unpack(first, self.event_shape, self.context_dim))
+        return super().fit(rows, *args, **kwargs)
+
+    def evaluate(self, x=None, *args, context=None, **kwargs):
+        """The metrics over examples: as `keras.Model.evaluate`, without targets and weights."""
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x = packing.pack("x", x, context, self)
+        return super().evaluate(x, *args, **kwargs)
+
+    def initialize(self, x, context=None):
+        """Sets the scales and shifts of every `ActNorm` that has none yet, so that its noise is standardised.
+
+        Args:
+            x: examples, shape [num_examples, *event_shape]; evenly spaced ones are taken if there are many.
+            context: for a conditional flow, shape [num_examples, context_dim].
+        """
+        stride = -(-len(x) // _MOST_FOR_START)
+        x = self._points("x", x[::stride], self._maps.event_shapes[-1])
+        context = self._context_for(None if context is None else context[::stride], x)
+        for bijector, shape in zip(reversed(self.bijectors), reversed(self._maps.event_shapes), strict=False):
+            if isinstance(bijector, ActNorm) and not bijector.initialized:
+                bijector.initialize(x)
+            x, _ = Composition(Maps([bijector], [shape, shape]), self.variable_dtype, context).inverse_and_log_det(x)
+
+    @property
+    def example_shape(self):
+        """The shape of one example: the event, with its context behind it."""
+        return self.event_shape if self.context_dim is None else (math.prod(self.event_shape) + self.context_dim,)
+
+    def build(self, input_shape):
+        """Nothing: the variables were made with the bijectors."""
+
+    def check_data(self, argument, x):
+        """The examples as a NumPy array of the flow's width."""
+        return array_of_examples(argument, x, self.variable_dtype, self.example_shape)
+
+    def noise_for(self, first_row, num_examples, seed):
+        """None is needed."""
+        return tf.zeros([num_examples, 0], self.variable_dtype)
+
+    def terms(self, x, eps, training=False):
+        """The loss and the metrics for a batch; `fit` and `evaluate` call this."""
+        loss = -self._score(*packing.unpack(x, self.event_shape, self.context_dim))
+        return _Terms(loss, loss / math.prod(self.event_shape))
+
+    # Saving
+
+    def get_config(self):
+        """What `from_config` needs to make this flow anew; Keras saves the weights beside it."""
+        own = {
+            "bijectors": [_saving.to_config("bijectors", b) for b in self.bijectors],
+            "base": _saving.to_config("base", self.base),
+            "event_shape": list(self.event_shape),
+            "seed": self.seed,
+        }
+        return {**keras.layers.Layer.get_config(self), **own}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """A flow with the configuration of another, untrained."""
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            made = {name: _saving.from_config(config[name]) for name in ("bijectors", "base")}
+        return cls(**{**config, **made})
+
+    # Inside
+
+    def _composition(self, context):
+        return Composition(self._maps, self.variable_dtype, context)
+
+    def _base(self):
+        if self.base is not None:
+            return self.base
+        shape, dtype = self._maps.event_shapes[0], self.variable_dtype
+        return tfd.Independent(tfd.Normal(tf.zeros(shape, dtype), tf.ones([], dtype)), shape.rank)
+
+    def _score(self, x, context):
+        eps, log_det = self._composition(context).inverse_and_log_det(x)
+        return self._base().log_prob(eps) + log_det
+
+    def _draw(self, n, seed, context):
+        base = self._base()
+        shape = n[None] if context is None else tf.concat([n[None], tf.shape(context)[:-1]], axis=0)
+        eps = draw(base, seed, shape)
+        known = [None] * (1 if context is None else context.shape.rank)
+        eps = tf.ensure_shape(eps, [*known, *self._maps.event_shapes[0]])
+        z, log_det = self._composition(context).forward_and_log_det(eps)
+        return z, base.log_prob(eps) - log_det
+
+    def _points(self, argument, x, shape):
+        x = tf.cast(_validation.float_tensor(argument, x, tf.as_dtype(self.variable_dtype)), self.variable_dtype)
+        rank = shape.rank
+        if x.shape.rank is None or x.shape.rank < rank or not x.shape[x.shape.rank - rank :].is_compatible_with(shape):
+            expected = f"points of shape [n, {', '.join(map(str, shape.as_list()))}]"
+            raise ValueError(_validation.message(argument, expected, f"shape {x.shape}"))
+        return x
+
+    def _context_for(self, context, x):
+        if context is None and self.context_dim is None:
+            return None
+        context = self._checked_context(context)
+        batch = x.shape[: x.shape.rank - len(self.event_shape)]
+        if context.shape.rank > 1 and not context.shape[:-1].is_compatible_with(batch):
+            expected = f"one context, shape [{self.context_dim}], or one for each of the points, {batch}"
+            raise ValueError(_validation.message("context", expected, f"shape {context.shape}"))
+        return context
+
+    def _checked_context(self, context):
+        if self.context_dim is None:
+            expected = "nothing, for no bijector takes a context"
+            raise ValueError(_validation.message("context", expected, _validation.describe(context)))
+        if context is None:
+            raise ValueError(_validation.message("context", f"a tensor of shape [..., {self.context_dim}]", "nothing"))
+        context = _validation.float_tensor("context", context, tf.as_dtype(self.variable_dtype))
+        if context.shape.rank is None or context.shape.rank < 1 or context.shape[-1] != self.context_dim:
+            expected = f"shape [..., {self.context_dim}]"
+            raise ValueError(_validation.message("context", expected, f"shape {context.shape}"))
+        return tf.cast(context, self.variable_dtype)
+
+    @property
+    def _conditional(self):
+        return f"one with context_dim={self.context_dim}; use distribution_given(context)"
+
+    @property
+    def _numbers_an_example(self):
+        """About the size of the largest tensor that the nets make of one example."""
+        sizes = [v.shape[-1] for layer in self._layers_inside for v in layer.weights if len(v.shape) > 1]
+        return max([math.prod(self.event_shape), *sizes])
+
+
+def _checked_bijectors(bijectors):
+    if isinstance(bijectors, tfb.Bijector) or not isinstance(bijectors, (list, tuple)) or not bijectors:
+        raise TypeError(_validation.message("bijectors", "a list of tfb.Bijectors", _validation.describe(bijectors)))
+    for place, bijector in enumerate(bijectors):
+        argument = f"bijectors[{place}]"
+        if not isinstance(bijector, tfb.Bijector):
+            raise TypeError(_validation.message(argument, "a tfb.Bijector", _validation.describe(bijector)))
+        hidden = [p for p, _ in parts_of(bijector) if conditional(p) and conditional(bijector) is None]
+        if hidden:
+            expected = "no bijector that takes a context inside of one of TFP's (but tfb.Invert): put it into the list"
+            raise ValueError(_validation.message(argument, expected, f"{hidden[0]!r} in {type(bijector).__name__}"))
+    return tuple(bijectors)
+
+
+def _event_shape(event_shape, bijectors, base):
+    if event_shape is None:
+        dims = [part.dim for b in bijectors for part, _ in parts_of(b) if isinstance(part, Bijector)]
+        if dims:
+            return (dims[-1],)
+        if base is None:
+            raise ValueError(_validation.message("event_shape", "a shape, for no bijector tells it", "None"))
+        shape = getattr(base, "event_shape", None)
+        for bijector in bijectors:
+            shape = bijector.forward_event_shape(shape)
+        return tuple(shape)
+    lengths = event_shape if isinstance(event_shape, (list, tuple, tf.TensorShape)) else [event_shape]
+    if not len(lengths):
+        raise ValueError(_validation.message("event_shape", "at least one length", "[]"))
+    return tuple(_validation.count(f"event_shape[{i}]", length) for i, length in enumerate(lengths))
+
+
+def _width(bijectors, base, dtype):
+    ours = {part.dtype.name for b in bijectors for part, _ in parts_of(b) if part.dtype is not None}
+    if base is not None and not isinstance(base, tfd.Distribution):
+        raise TypeError(_validation.message("base", "a tfd.Distribution or None", _validation.describe(base)))
+    widths = ours | ({base.dtype.name} if base is not None else set())
+    wanted = getattr(dtype, "name", dtype)
+    if isinstance(dtype, dict):
+        wanted = keras.dtype_policies.deserialize(dtype).name
+    if len(widths) > 1 or (widths and wanted and {wanted} != widths):
+        got = ", ".join(sorted(widths | ({wanted} if wanted else set())))
+        raise TypeError(_validation.message("dtype", "one width of the bijectors, the base and the flow", got))
+    return _validation.one_of(
+        "dtype", widths.pop() if widths else wanted or keras.config.floatx(), ("float32", "float64")
+    )
+
+
+def _context_dim(bijectors):
+    lengths = {conditional(b) for b in bijectors} - {None}
+    if len(lengths) > 1:
+        raise ValueError(_validation.message("bijectors", "one context_dim", ", ".join(map(str, sorted(lengths)))))
+    return lengths.pop() if lengths else None
+
+
+def _event_shapes(bijectors, event_shape, dtype):
+    """The shapes of an event before, between and behind the maps."""
+    shapes = [tf.TensorShape(event_shape)]
+    for place in reversed(range(len(bijectors))):
+        bijector, after = bijectors[place], shapes[0]
+        try:
+            before = bijector.inverse_event_shape(after)
+        except ValueError as error:
+            raise ValueError(
+                _validation.message(f"bijectors[{place}]", f"one of events of shape {after}", error)
+            ) from error
+        if before.num_elements() != after.num_elements():
+            expected = f"a bijector that keeps the number of values, here {after.num_elements()}"
+            got = f"{type(bijector).__name__} from shape {before} to {after}"
+            raise ValueError(_validation.message(f"bijectors[{place}]", expected, got))
+        if bijector.forward_min_event_ndims > before.rank:
+            expected = f"a bijector of events of {before.rank} dimensions"
+            got = f"{type(bijector).__name__}, of {bijector.forward_min_event_ndims}"
+            raise ValueError(_validation.message(f"bijectors[{place}]", expected, got))
+        shapes.insert(0, before)
+        _require_no_broadcast(bijector, place, before, after, dtype)
+    return tuple(shapes)
+
+
+def _require_no_broadcast(bijector, place, before, after, dtype):
+    """Refuses parameters of TFP's bijectors that have a batch of their own, or another length than the event."""
+    if isinstance(bijector, Bijector) or conditional(bijector):
+        return
+    argument = f"bijectors[{place}]"
+    traced = tf.function(bijector.forward, autograph=False)
+    try:
+        out = traced.get_concrete_function(tf.TensorSpec([7, *before], dtype)).structured_outputs.shape
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+        expected = f"a bijector of events of shape {before}"
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ValueError(_validation.message(argument, expected, f"{type(bijector).__name__}: {reason}")) from error
+    if not out.is_compatible_with([7, *after]):
+        expected = f"parameters for events of shape {before}, without a batch"
+        got = f"{type(bijector).__name__}, which makes shape {list(out)} of [7, {', '.join(map(str, before))}]"
+        raise ValueError(_validation.message(argument, expected, got))
+
+
+def _require_base(base, shape, dtype):
+    if base is None:
+        return
+    _validation.distribution("base", base)
+    if base.event_shape != shape or base.batch_shape.rank != 0:
+        expected = f"a {dtype} distribution of event shape {shape} and no batch"
+        got = f"event shape {base.event_shape}, batch shape {base.batch_shape}"
+        raise ValueError(_validation.message("base", expected, got))
