@@ -15,9 +15,16 @@ from nflows.transforms import (
 
 def programs(data):
     """Every way of running it, by name."""
-    return flows_torch.programs(
-        data, "nflows", _flow, lambda flow, x: flow.log_prob(x), lambda flow, number: flow.sample(number)
-    )
+    compilable = data.kind != "spline"  # its splines index with masks, which break the graph at every step
+    return flows_torch.programs(data, "nflows", _flow, _log_prob, _draw, compilable)
+
+
+def _log_prob(flow, x):
+    return flow.log_prob(x)
+
+
+def _draw(flow, number):
+    return flow.sample(number)
 
 
 def _flow(data):

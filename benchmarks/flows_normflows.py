@@ -9,9 +9,16 @@ from normflows.flows.neural_spline.coupling import PiecewiseRationalQuadraticCou
 
 def programs(data):
     """Every way of running it, by name."""
-    return flows_torch.programs(
-        data, "normflows", _flow, lambda flow, x: flow.log_prob(x), lambda flow, number: flow.sample(number)[0]
-    )
+    compilable = data.kind != "spline"  # its splines index with masks, which break the graph at every step
+    return flows_torch.programs(data, "normflows", _flow, _log_prob, _draw, compilable)
+
+
+def _log_prob(flow, x):
+    return flow.log_prob(x)
+
+
+def _draw(flow, number):
+    return flow.sample(number)[0]
 
 
 def _flow(data):

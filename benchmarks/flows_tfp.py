@@ -72,12 +72,13 @@ class Program:
 class _Masked(keras.layers.Layer):
     """A dense layer whose kernel is multiplied by a mask."""
 
-    def __init__(self, mask, activation=None):
+    def __init__(self, mask, activation=None, initializer="zeros"):
         super().__init__()
+        self._initializer = initializer
         self._mask, self._activation = mask.astype("float32"), keras.activations.get(activation)
 
     def build(self, shape):
-        self._kernel = self.add_weight(shape=self._mask.shape, initializer="glorot_uniform")
+        self._kernel = self.add_weight(shape=self._mask.shape, initializer=self._initializer)
         self._bias = self.add_weight(shape=self._mask.shape[1:], initializer="zeros")
 
     def call(self, x):
@@ -107,13 +108,14 @@ def _net(data, place):
     """The net of a layer."""
     width, (seen, moved) = problem.HIDDEN, data.halves[place]
     if data.kind != "autoregressive":
-        sizes = [(width, "relu"), (width, "relu"), (moved * data.outputs, None)]
-        return keras.Sequential([keras.Input([seen]), *(keras.layers.Dense(*size) for size in sizes)])
+        layers = [keras.layers.Dense(width, "relu") for _ in range(2)]
+        last = keras.layers.Dense(moved * data.outputs, kernel_initializer="zeros")  # others overflow in 64 dimensions
+        return keras.Sequential([keras.Input([seen]), *layers, last])
     order = np.arange(data.dim)
     hidden, last = np.arange(width) % (data.dim - 1), np.repeat(order, data.outputs)
     masks = [order[:, None] <= hidden, hidden[:, None] <= hidden, hidden[:, None] < last]
-    layers = [_Masked(mask, activation) for mask, activation in zip(masks, ("relu", "relu", None), strict=True)]
-    return keras.Sequential([keras.Input([data.dim]), *layers])
+    layers = [_Masked(mask, "relu", "glorot_uniform") for mask in masks[:2]]
+    return keras.Sequential([keras.Input([data.dim]), *layers, _Masked(masks[2])])
 
 
 def _pairs(net, dim):

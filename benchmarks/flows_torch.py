@@ -67,7 +67,7 @@ class Program:
             return problem.seconds(lambda: self._draw(number))
 
 
-def programs(data, library, make, log_prob, draw):
+def programs(data, library, make, log_prob, draw, compilable=True):
     """Every way of running it, by name.
 
     Args:
@@ -76,9 +76,12 @@ def programs(data, library, make, log_prob, draw):
         make: a function of the problem that makes the flow.
         log_prob: a function of the flow and points.
         draw: a function of the flow and a number.
+        compilable: whether `torch.compile` makes one graph of it.
     """
     found = {}
     for way, (threads, compiled) in _WAYS.items():
+        if compiled and not compilable:
+            continue
         torch.manual_seed(0)
         flow = make(data)
         found[f"{library}, {way}"] = Program(

@@ -6,6 +6,7 @@ Contract: `from_config(to_config(value))` is an object of the same class with th
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
@@ -23,16 +24,22 @@ def to_config(argument, value):
             array, `tf.Variable` or list of them.
     """
     for kind, library in _LIBRARIES.items():
-        if getattr(library, type(value).__name__, None) is type(value):
-            given = {name: to_config(argument, v) for name, v in value.parameters.items() if v is not None}
-            return {kind: type(value).__name__, "parameters": given}
+        name = type(value).__name__.lstrip("_")  # TFP has a second class of a name for parts without a type spec
+        found = getattr(library, name, None)
+        if found is not None and isinstance(found, type) and issubclass(found, type(value)):
+            given = {key: to_config(argument, v) for key, v in value.parameters.items() if v is not None}
+            return {kind: name, "parameters": given}
+    if isinstance(value, tfp.util.TransformedVariable):
+        start = to_config(argument, tf.convert_to_tensor(value))
+        return {"transformed": start, "bijector": to_config(argument, value.bijector), "trainable": value.trainable}
     if isinstance(value, keras.layers.Layer) or (isinstance(value, tfb.Bijector) and hasattr(value, "get_config")):
         return keras.saving.serialize_keras_object(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, tf.Variable):
         return {**to_config(argument, value.numpy()), "trainable": value.trainable}
-    if isinstance(value, (np.ndarray, np.generic)) or tf.is_tensor(value):
+    plain = tf.is_tensor(value) and not isinstance(value, tfp.util.DeferredTensor)
+    if isinstance(value, (np.ndarray, np.generic)) or plain:
         array = np.asarray(value)
         return {"array": array.tolist(), "dtype": array.dtype.name}
     if isinstance(value, (list, tuple)):
@@ -49,6 +56,9 @@ def from_config(config):
         return [from_config(v) for v in config]
     if not isinstance(config, dict):
         return config
+    if "transformed" in config:
+        start, bijector = from_config(config["transformed"]), from_config(config["bijector"])
+        return tfp.util.TransformedVariable(start, bijector, trainable=config["trainable"])
     for kind, library in _LIBRARIES.items():
         if kind in config:
             given = {name: from_config(v) for name, v in config["parameters"].items()}

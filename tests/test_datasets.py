@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from calibration import agree, assert_mean, quantile
-from sklearn.datasets import load_digits
+from scipy import stats
+from sklearn.datasets import load_digits, load_wine
 
 from companion import datasets
 
@@ -34,6 +35,73 @@ def test_breast_cancer_is_standardised_and_one_is_benign():
     radius = data.x[:, data.feature_names.index("mean radius")]
     assert radius[data.y == 1].max() < radius[data.y == 0].max()
     assert radius[data.y == 1].mean() < 0 < radius[data.y == 0].mean()  # malignant tumours are larger
+
+
+def test_wine_is_standardised_by_its_training_part_alone():
+    data, raw = datasets.wine(), load_wine()
+    assert data.x_train.shape == (142, 13)
+    assert data.x_test.shape == (36, 13)
+    assert data.x_train.dtype == data.x_test.dtype == np.float64
+    moments = [data.x_train.mean(axis=0), data.x_train.std(axis=0)]
+    np.testing.assert_allclose(moments, [np.zeros(13), np.ones(13)], atol=1e-12)
+    assert np.abs(data.x_test.mean(axis=0)).max() > 0.01  # the test part is not
+    assert data.feature_names == tuple(raw.feature_names)
+    back = np.concatenate([data.x_train, data.x_test]) * data.scale + data.loc
+    order, given = np.lexsort(back.T.round(6)), np.lexsort(raw.data.T.round(6))
+    np.testing.assert_allclose(back[order], raw.data[given], rtol=1e-12)  # each wine once
+    growers = [(np.abs(row - raw.data).sum(axis=1)).argmin() for row in data.x_test * data.scale + data.loc]
+    assert np.bincount(raw.target[growers]).min() > 5  # all three growers, who come in blocks
+    other = datasets.wine(test_share=0.5, seed=3)
+    assert other.x_train.shape == other.x_test.shape == (89, 13)
+    assert not np.array_equal(other.x_train, datasets.wine(test_share=0.5, seed=4).x_train)
+
+
+def test_log_det_takes_a_density_of_wines_to_raw_units():
+    """A Gaussian of any shape, by SciPy in both units."""
+    data = datasets.wine()
+    rng = np.random.default_rng(0)
+    loc, root = rng.normal(size=13), rng.normal(size=[13, 13]) + 3 * np.eye(13)
+    cov = root @ root.T
+    standardised = stats.multivariate_normal.logpdf(data.x_test, loc, cov)
+    raw = data.x_test * data.scale + data.loc
+    there = stats.multivariate_normal(loc * data.scale + data.loc, cov * np.outer(data.scale, data.scale))
+    np.testing.assert_allclose(standardised + data.log_det, there.logpdf(raw), rtol=1e-9)
+
+
+def test_split_keeps_every_row_once_in_order():
+    x = np.arange(200.0).reshape(100, 2)
+    train, test = datasets.split(x, test_share=0.254)
+    assert (len(train), len(test)) == (75, 25)
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, test]), axis=0), x)
+    for part in (train, test):
+        assert (np.diff(part[:, 0]) > 0).all()
+    np.testing.assert_array_equal(datasets.split(x, 0.254)[1], test)
+    assert not np.array_equal(datasets.split(x, 0.254, seed=1)[1], test)
+    images = np.zeros([10, 8, 8, 1], np.uint8)
+    assert [(part.shape, part.dtype) for part in datasets.split(images)] == [((8, 8, 8, 1), "u1"), ((2, 8, 8, 1), "u1")]
+
+
+def test_split_takes_each_row_as_often_as_the_others():
+    chosen = np.zeros([400, 20])
+    for seed in range(400):
+        chosen[seed, datasets.split(np.arange(20), 0.25, seed)[1]] = 1
+    assert_mean(chosen, np.full(20, 0.25))
+    assert not agree(chosen, np.arange(20) < 5)
+
+
+def test_bad_splits_are_named():
+    for wrong in (0.0, -0.1, float("nan"), "half", True):
+        with pytest.raises(ValueError, match="test_share: expected a positive number; got"):
+            datasets.wine(wrong)
+    for wrong in (1.0, 1.5, 0.001):
+        with pytest.raises(ValueError, match=r"test_share: expected a share .* both parts some of 178 rows; got"):
+            datasets.wine(wrong)
+    with pytest.raises(ValueError, match="both parts some of 1 rows"):
+        datasets.split(np.zeros([1, 2]))
+    with pytest.raises(TypeError, match="x: expected an array with rows; got 3"):
+        datasets.split(3)
+    with pytest.raises(TypeError, match="seed: expected"):
+        datasets.wine(seed=0.5)
 
 
 def test_digits_are_each_once_with_their_label_and_shuffled():

@@ -5,6 +5,7 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
 from companion import _validation
+from companion.bijectors.memory import NoMemory
 
 __all__ = ["Bijector"]
 
@@ -38,6 +39,7 @@ class Bijector(tfb.Bijector):
         inverse_passes: how many times `inverse` does.
     """
 
+    _cache = NoMemory()
     forward_passes = 0
     inverse_passes = 0
 

@@ -123,7 +123,8 @@ class ActNorm(Bijector):
     @property
     def initialized(self):
         """Whether data, or training, have set scale and shift."""
-        return bool(self.layers[0].initialized.numpy())
+        layer = self.layers[0]
+        return bool(layer.initialized.numpy()) or any(np.any(v.numpy()) for v in (layer.log_scale, layer.shift))
 
     def initialize(self, y):
         """Sets scale and shift to the standard deviation and the mean of data.

@@ -5,8 +5,6 @@ Contract: a map has `num_parameters`, P; `forward` and `inverse` take values of 
 Zero parameters give the identity. `config` names it and its settings.
 """
 
-import math
-
 import tensorflow as tf
 
 from companion import _validation
@@ -15,7 +13,6 @@ __all__ = ["Affine", "RationalQuadraticSpline", "find"]
 
 _MOST_LOG_SCALE = 5.0  # in absolute value
 _SMALLEST_BIN = 1e-3  # of the interval's length
-_SMALLEST_DERIVATIVE = 1e-3
 
 
 class Affine:
@@ -35,7 +32,7 @@ class Affine:
 
     def _parts(self, parameters):
         shift, raw = tf.unstack(parameters, axis=-2)
-        return shift, _MOST_LOG_SCALE * tf.tanh(raw / _MOST_LOG_SCALE)
+        return shift, _log_scale(raw)
 
 
 class RationalQuadraticSpline:
@@ -105,8 +102,7 @@ class RationalQuadraticSpline:
     def _bins(self, parameters):
         """Widths and heights of the bins, derivatives at their left and right ends: each of shape [..., K, n]."""
         widths, heights, derivatives = tf.split(parameters, [self.bins, self.bins, self.bins - 1], axis=-2)
-        one = math.log(math.expm1(1.0 - _SMALLEST_DERIVATIVE))  # where the derivative is 1
-        derivatives = _SMALLEST_DERIVATIVE + tf.nn.softplus(derivatives + one)
+        derivatives = tf.exp(_log_scale(derivatives))
         end = tf.ones_like(derivatives[..., :1, :])
         return (
             self._shares(widths),
@@ -134,6 +130,11 @@ def find(transform, bins, bound):
     """The map of a name."""
     _validation.one_of("transform", transform, ("affine", "spline"))
     return Affine() if transform == "affine" else RationalQuadraticSpline(bins, bound)
+
+
+def _log_scale(raw):
+    """Any number, softly bounded, so that its exponential is in the range of every width."""
+    return _MOST_LOG_SCALE * tf.tanh(raw / _MOST_LOG_SCALE)
 
 
 def _select(chosen, values):

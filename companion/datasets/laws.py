@@ -10,8 +10,6 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
-__all__ = ["Checkerboard", "ConditionalAutoregressive", "NoisyCurves", "NoisyRings"]
-
 _ORDER = 16  # nodes of a panel
 _REACH = 9.0  # standard deviations around the curves that the entropy is summed over
 _STEP = 1 / 3  # of a standard deviation: the mesh of that sum
@@ -60,7 +58,7 @@ class NoisyCurves:
         return np.concatenate(parts) - np.log(2 * np.pi * self.scale**2) if parts else np.zeros(0)
 
     def _log_sum(self, x):
-        """The logarithm of the sum of shares times exp(-distance^2 / 2), with x in the middle for rounding's sake."""
+        """The logarithm of the sum of shares times exp(-distance^2 / 2); x . node is a product of matrices."""
         nodes, x = self._nodes / self.scale, x / self.scale
         exponents = x @ nodes.T  # [n, num_nodes]
         exponents += np.log(self._shares) - (nodes**2).sum(axis=1) / 2
@@ -94,7 +92,7 @@ class NoisyRings(NoisyCurves):
         self.radii = np.asarray(radii)
 
         def circle(k, v):
-            return self.radii[k, None] * _direction(2 * np.pi * v)
+            return self.radii[k, None] * direction(2 * np.pi * v)
 
         super().__init__(name, circle, len(radii), scale, window, edges=np.linspace(0, 1, 5))  # for where they are
 
@@ -143,6 +141,6 @@ def _panels(edges, order=_ORDER):
     return (left + width * (nodes + 1) / 2).ravel(), (width * weights / 2).ravel()
 
 
-def _direction(angle):
+def direction(angle):
     """Points of the unit circle, [n, 2]."""
     return np.stack([np.cos(angle), np.sin(angle)], axis=-1)

@@ -8,7 +8,7 @@ a smaller number are the first of a larger.
 import numpy as np
 
 from companion import _validation, seeds
-from companion.datasets.laws import Checkerboard, ConditionalAutoregressive, NoisyCurves, NoisyRings
+from companion.datasets.laws import Checkerboard, ConditionalAutoregressive, NoisyCurves, NoisyRings, direction
 from companion.quadrature import integrate_panels
 
 __all__ = [
@@ -37,7 +37,7 @@ class Plane:
     def __init__(self, law, num_examples, seed):
         n = _validation.count("num_examples", num_examples)
         self.x = law.draw(seeds.uniform_rows(0, [n, law.num_columns], seed, "float64").numpy())
-        self.name, self.window, self._law = law.name, law.window, law
+        self.name, self.window, self._law = law.name, tuple(corner.copy() for corner in law.window), law
 
     def __repr__(self):
         return f"{type(self).__name__}({self.name}, x: {_validation.describe(self.x)})"
@@ -312,15 +312,15 @@ def wrong_order_cross_entropy():
 
 
 def _half_circle(k, v):
-    return 1.5 * _sign(k) * np.stack([np.cos(np.pi * v) - 0.5, np.sin(np.pi * v) - 0.25], axis=-1)
+    return 1.5 * _sign(k) * (direction(np.pi * v) - [0.5, 0.25])
 
 
 def _arm(k, v):
-    return 3 * _sign(k) * v[:, None] * np.stack([np.cos(3 * np.pi * v), np.sin(3 * np.pi * v)], axis=-1)
+    return 3 * _sign(k) * v[:, None] * direction(3 * np.pi * v)
 
 
 def _island(k, v):
-    return 2 * np.stack([np.cos(np.pi * k / 4), np.sin(np.pi * k / 4)], axis=-1)
+    return 2 * direction(np.pi * k / 4)
 
 
 def _sign(k):

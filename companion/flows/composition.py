@@ -1,64 +1,51 @@
 """Bijectors one after the other, as one bijector."""
 
+import itertools
+import weakref
+
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
 from companion.bijectors import Bijector
+from companion.bijectors.memory import Direct
 
-__all__ = ["Composition", "Maps", "conditional"]
+__all__ = ["Composition", "Maps", "conditional", "is_inverse"]
 
-
-def _step(bijector, x, event_ndims, context=None):
-    """The value of a bijector and its log-determinant; in one pass if it is one of ours."""
-    if isinstance(bijector, Bijector):
-        return bijector.forward_and_log_det(x, context if conditional(bijector) else None)
-    given = {"context": context} if conditional(bijector) else {}
-    y = bijector.forward(x, **given)
-    return y, bijector.forward_log_det_jacobian(x, event_ndims=event_ndims, **given)
+_MAPS = weakref.WeakValueDictionary()  # by key
+_KEYS = itertools.count()
+_INVERSES = (tfb.Invert, tfb.Invert.__bases__[0])  # the latter is what TFP makes with a bijector without type spec
 
 
-def _inverse_step(bijector, y, event_ndims, context=None):
-    """The value of a bijector's inverse and its log-determinant; in one pass if it is one of ours."""
-    if isinstance(bijector, Bijector):
-        return bijector.inverse_and_log_det(y, context if conditional(bijector) else None)
-    given = {"context": context} if conditional(bijector) else {}
-    x = bijector.inverse(y, **given)
-    return x, bijector.inverse_log_det_jacobian(y, event_ndims=event_ndims, **given)
+def is_inverse(bijector):
+    """Whether it is a `tfb.Invert`."""
+    return isinstance(bijector, _INVERSES)
 
 
 def conditional(bijector):
     """The length of the context that a bijector takes, or None."""
-    while isinstance(bijector, tfb.Invert):
+    while is_inverse(bijector):
         bijector = bijector.bijector
     return getattr(bijector, "context_dim", None)
 
 
-class _Memory:
-    """TFP's memory of results inside a graph; none in eager mode, where variables may have changed in between.
-
-    With it, log q of a sample is had from the pass that made the sample.
-    """
-
-    def __get__(self, bijector, owner=None):
-        if bijector is None or not tf.executing_eagerly():
-            return tfb.Bijector._cache.__get__(bijector, owner)
-        return _NoMemory(bijector)
+def _step(bijector, x, event_ndims, context):
+    """The value of a bijector and its log-determinant; in one pass if it is one of ours."""
+    if isinstance(bijector, Bijector):
+        return bijector.forward_and_log_det(x, context if conditional(bijector) else None)
+    given = {"context": context} if conditional(bijector) else {}
+    x = tf.identity(x)  # TFP has no results for it from earlier, with other values of its variables
+    y = bijector.forward(x, **given)
+    return y, bijector.forward_log_det_jacobian(x, event_ndims=event_ndims, **given)
 
 
-class _NoMemory:
-    def __init__(self, bijector):
-        self._bijector = bijector
-
-    def forward(self, x, **kwargs):
-        return self._bijector._forward(x, **kwargs)
-
-    def inverse(self, y, **kwargs):
-        return self._bijector._inverse(y, **kwargs)
-
-    def forward_attributes(self, x, **kwargs):
-        return {}
-
-    inverse_attributes = forward_attributes
+def _inverse_step(bijector, y, event_ndims, context):
+    """The value of a bijector's inverse and its log-determinant; in one pass if it is one of ours."""
+    if isinstance(bijector, Bijector):
+        return bijector.inverse_and_log_det(y, context if conditional(bijector) else None)
+    given = {"context": context} if conditional(bijector) else {}
+    y = tf.identity(y)
+    x = bijector.inverse(y, **given)
+    return x, bijector.inverse_log_det_jacobian(y, event_ndims=event_ndims, **given)
 
 
 class Maps:
@@ -72,6 +59,8 @@ class Maps:
     def __init__(self, bijectors, event_shapes):
         self.bijectors = tuple(bijectors)
         self.event_shapes = tuple(tf.TensorShape(shape) for shape in event_shapes)
+        self.key = next(_KEYS)
+        _MAPS[self.key] = self
 
     def __iter__(self):
         """Each map with the number of dimensions of an event before it."""
@@ -82,24 +71,56 @@ class Maps:
         return zip(reversed(self.bijectors), (shape.rank for shape in reversed(self.event_shapes)), strict=False)
 
 
+class _MemoryOfSamples:
+    """Inside a graph, where a sample came from, so that log q of it is had from the pass that made it.
+
+    Nothing in eager mode, where the variables may have changed since.
+    """
+
+    def __get__(self, bijector, owner=None):
+        return Direct(bijector) if bijector is None or tf.executing_eagerly() else _Remembering(bijector)
+
+
+class _Remembering(Direct):
+    def forward(self, x, **kwargs):
+        z, log_det = self.bijector.forward_and_log_det(x)
+        self.bijector.made.append((x, z, log_det))
+        return z
+
+    def inverse(self, z, **kwargs):
+        for x, made, _ in reversed(self.bijector.made):
+            if made is z:
+                return x
+        return super().inverse(z)
+
+    def forward_attributes(self, x, **kwargs):
+        return next(({"ildj": -log_det} for start, _, log_det in reversed(self.bijector.made) if start is x), {})
+
+    def inverse_attributes(self, z, **kwargs):
+        return next(({"ildj": -log_det} for _, made, log_det in reversed(self.bijector.made) if made is z), {})
+
+
 class Composition(tfb.AutoCompositeTensorBijector):
     """z = g_L(... g_1(eps)), given a context.
 
     Args:
-        maps: the `Maps`.
+        key: that of the `Maps`, a number, so that TensorFlow can tell compositions apart.
         dtype: of the vectors.
         context: a tensor for the bijectors that take one, or None.
+        learnt: the variables of the maps, for TFP, which looks for them here; None for finding them.
     """
 
-    _cache = _Memory()
+    _cache = _MemoryOfSamples()
 
-    def __init__(self, maps, dtype, context=None, name="composition"):
-        parameters = {"maps": maps, "dtype": dtype, "context": context, "name": name}
-        self.maps, self.context = maps, context
-        self._tf_variables = tuple(v for bijector in maps.bijectors for v in bijector.variables)  # for TFP
+    def __init__(self, key, dtype, context=None, learnt=None, name="composition"):
+        self.key, self.context = key, context
+        self.maps = self._no_dependency(_MAPS[key])
+        self.made = self._no_dependency([])
+        self.learnt = [v for bijector in self.maps.bijectors for v in bijector.variables] if learnt is None else learnt
+        parameters = {"key": key, "dtype": dtype, "context": context, "learnt": self.learnt, "name": name}
         super().__init__(
-            forward_min_event_ndims=maps.event_shapes[0].rank,
-            inverse_min_event_ndims=maps.event_shapes[-1].rank,
+            forward_min_event_ndims=self.maps.event_shapes[0].rank,
+            inverse_min_event_ndims=self.maps.event_shapes[-1].rank,
             dtype=tf.as_dtype(dtype),
             parameters=parameters,
             name=name,
@@ -133,14 +154,10 @@ class Composition(tfb.AutoCompositeTensorBijector):
     # What TFP calls
 
     def _forward(self, x):
-        z, log_det = self.forward_and_log_det(x)
-        self._cache.forward_attributes(x)["ildj"] = -log_det
-        return z
+        return self.forward_and_log_det(x)[0]
 
     def _inverse(self, z):
-        x, log_det = self.inverse_and_log_det(z)
-        self._cache.inverse_attributes(z)["ildj"] = log_det
-        return x
+        return self.inverse_and_log_det(z)[0]
 
     def _forward_log_det_jacobian(self, x):
         return self.forward_and_log_det(x)[1]

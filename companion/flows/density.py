@@ -171,15 +171,20 @@ def free_energy(flow, target_log_prob, num_samples, seed=None):
 
 def _step(flow, target_log_prob, num_samples, seed, gradient, optimizer, weight):
     """One step of the optimizer; the free energy before it."""
-    with tf.GradientTape() as tape:
-        z, log_q = flow.sample_and_log_prob(num_samples, seed)
-        if gradient == "sticking_the_landing":
-            z, log_q = samples.log_density(flow.distribution, z, gradient)
-        log_p = samples.evaluate(target_log_prob, z, log_q)
-        loss = tf.reduce_mean(log_q - weight * log_p)
     variables = flow.trainable_variables
+    with tf.GradientTape() as tape:
+        log_q, log_p = log_densities(flow, target_log_prob, num_samples, seed, gradient)
+        loss = tf.reduce_mean(log_q - weight * log_p)
     optimizer.apply(tape.gradient(loss, variables), variables)
     return tf.reduce_mean(log_q - log_p)
+
+
+def log_densities(flow, target_log_prob, num_samples, seed, gradient):
+    """log q and log p-tilde at samples of the flow, shape [num_samples] each; differentiated, the chosen estimator."""
+    z, log_q = flow.sample_and_log_prob(num_samples, seed)
+    if gradient == "sticking_the_landing":
+        z, log_q = samples.log_density(flow.distribution, z, gradient)
+    return log_q, samples.evaluate(target_log_prob, z, log_q)
 
 
 def _weight(step, annealing_steps, dtype):

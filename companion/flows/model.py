@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
@@ -13,7 +14,14 @@ from companion._training import TrainedOnExamples, array_of_examples, in_chunks
 from companion.bijectors import ActNorm, Bijector
 from companion.flows import packing
 from companion.flows.composition import Composition, Maps, conditional
-from companion.flows.tracking import AdoptedVariables, keras_layers_in, parts_of, variables_to_adopt
+from companion.flows.tracking import (
+    AdoptedVariables,
+    flattened,
+    keras_layers_in,
+    parts_of,
+    require_own_variables,
+    variables_to_adopt,
+)
 from companion.reparameterizations import draw
 
 __all__ = ["Cost", "Flow"]
@@ -57,8 +65,9 @@ class Flow(TrainedOnExamples):
 
     Args:
         bijectors: the maps g_1, ..., g_L in this order, from noise to data: of `companion.bijectors`, or any
-            `tfb.Bijector` that keeps the number of values. The `tf.Variable`s of TFP's are trained and saved too (what
-            a function inside of one of them closes over is not found: assign its net to an attribute of the flow).
+            `tfb.Bijector` that keeps the number of values (a `tfb.Chain` stands for its parts). The `tf.Variable`s of
+            TFP's are trained and saved too. What a function inside of one of them closes over is not found: assign its
+            net to an attribute of the flow.
         base: p(eps), a `tfd.Distribution` of constants or `tf.Variable`s, without batch; None for N(0, I).
         event_shape: of one z, or its length; None takes it from the bijectors or the base.
         seed: an integer that decides the order of the examples in `fit`. None for one that Keras draws.
@@ -81,8 +90,8 @@ class Flow(TrainedOnExamples):
         >>> history = flow.fit(x, epochs=2, verbose=0)
         >>> sorted(history.history), flow.log_prob(x).shape
         (['loss', 'nats_per_dimension'], TensorShape([64]))
-        >>> flow.distribution
-        <tfp.distributions.TransformedDistribution 'flow' batch_shape=[] event_shape=[2] dtype=float32>
+        >>> flow.distribution.event_shape
+        TensorShape([2])
     """
 
     metric_names = ("loss", "nats_per_dimension")
@@ -97,7 +106,7 @@ class Flow(TrainedOnExamples):
         self._maps = Maps(bijectors, _event_shapes(bijectors, event_shape, dtype))
         _require_base(base, self._maps.event_shapes[0], dtype)
         self._layers_inside = keras_layers_in(bijectors)
-        self._adopted = AdoptedVariables(variables_to_adopt([*bijectors, *([base] if base else [])]), dtype)
+        self._adopted = AdoptedVariables(variables_to_adopt(bijectors, base), dtype)
         self._scored = tf.function(self._score, autograph=False, reduce_retracing=True)
         self._sampled = tf.function(self._draw, autograph=False, reduce_retracing=True)
         self.built = True
@@ -129,7 +138,7 @@ class Flow(TrainedOnExamples):
         """
         if self.context_dim is not None:
             raise ValueError(_validation.message("distribution", "a flow without context", f"{self._conditional}"))
-        return tfd.TransformedDistribution(self._base(), self._composition(None), name="flow")
+        return tfd.TransformedDistribution(self._base(), self._composition(None))
 
     def distribution_given(self, context):
         """The flow of each context, as a `tfd.TransformedDistribution`.
@@ -146,7 +155,7 @@ class Flow(TrainedOnExamples):
             base = tfd.BatchBroadcast(
                 base, with_shape=tf.shape(context)[:-1] if None in context.shape else context.shape[:-1]
             )
-        return tfd.TransformedDistribution(base, self._composition(context), name="flow")
+        return tfd.TransformedDistribution(base, self._composition(context))
 
     def log_prob(self, x, context=None):
         """log q(x), in nats; see `cost` for what it takes.
@@ -163,9 +172,14 @@ class Flow(TrainedOnExamples):
         """
         x = self._points("x", x, self._maps.event_shapes[-1])
         context = self._context_for(context, x)
-        if context is None and x.shape.rank == len(self.event_shape) + 1:
-            return in_chunks(lambda _, rows: self._scored(rows, None), x, self._numbers_an_example)
-        return self._scored(x, context)
+        batch = tf.shape(x)[: x.shape.rank - len(self.event_shape)]
+        rows = tf.reshape(x, [-1, *self.event_shape])
+        if context is None:
+            values = in_chunks(lambda _, rows: self._scored(rows, None), rows, self._numbers_an_example)
+        else:
+            context = tf.broadcast_to(context, tf.concat([batch, [self.context_dim]], axis=0))
+            values = self._scored(rows, tf.reshape(context, [-1, self.context_dim]))
+        return tf.ensure_shape(tf.reshape(_no_nan(values), batch), x.shape[: x.shape.rank - len(self.event_shape)])
 
     def sample(self, n, seed=None, context=None):
         """Samples z = g(eps); see `cost` for what they take.
@@ -192,8 +206,12 @@ class Flow(TrainedOnExamples):
             z, shape [n, *batch, *event_shape], and log q(z), shape [n, *batch].
         """
         n = _validation.count("n", n)
-        context = None if context is None and self.context_dim is None else self._checked_context(context)
-        return self._sampled(tf.constant(n), seeds.as_seed(seed), context)
+        if context is None and self.context_dim is None:
+            return self._sampled(tf.constant(n), seeds.as_seed(seed), None)
+        context = self._checked_context(context)
+        z, log_q = self._sampled(tf.constant(n), seeds.as_seed(seed), tf.reshape(context, [-1, self.context_dim]))
+        shape = tf.concat([[n], tf.shape(context)[:-1]], axis=0)
+        return tf.reshape(z, tf.concat([shape, self.event_shape], axis=0)), tf.reshape(log_q, shape)
 
     def forward_and_log_det(self, eps, context=None):
         """z = g(eps) and log |det dz/deps|, in one pass.
@@ -266,17 +284,36 @@ class Flow(TrainedOnExamples):
         """
         rows = packing.pack("x", x, context, self)
         if kwargs.get("validation_data") is not None:
-            kwargs["validation_data"] = packing.pack_pair("validation_data", kwargs["validation_data"], self)
-        if any(isinstance(part, ActNorm) and not part.initialized for b in self.bijectors for part, _ in parts_of(b)):
-            rows, first = packing.peek("x", rows, self)
-            self.initialize(*packing.unpack(first, self.event_shape, self.context_dim))
-        return super().fit(rows, *args, **kwargs)
+            kwargs["validation_data"] = packing.pack("validation_data", kwargs["validation_data"], None, self)
+        return super().fit(self._started("x", rows), *args, **kwargs)
 
     def evaluate(self, x=None, *args, context=None, **kwargs):
         """The metrics over examples: as `keras.Model.evaluate`, without targets and weights."""
         if not kwargs.get("_use_cached_eval_dataset"):
             x = packing.pack("x", x, context, self)
         return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, context=None, **kwargs):
+        """log q of examples, as a NumPy array: as `keras.Model.predict`."""
+        return super().predict(packing.pack("x", x, context, self), *args, **kwargs)
+
+    def train_on_batch(self, x, return_dict=False, context=None):
+        """One step on a batch of examples; its metrics."""
+        rows = self._started("x", packing.pack("x", x, context, self))
+        return super().train_on_batch(rows, return_dict)
+
+    def test_on_batch(self, x, return_dict=False, context=None):
+        """The metrics of a batch of examples."""
+        return super().test_on_batch(packing.pack("x", x, context, self), return_dict)
+
+    def predict_on_batch(self, x, context=None):
+        """log q of a batch of examples, as a NumPy array."""
+        return super().predict_on_batch(packing.pack("x", x, context, self))
+
+    def export(self, filepath, **kwargs):
+        """Saves what `predict` computes, for serving: as `keras.Model.export`."""
+        self(keras.Input(self.example_shape, dtype=self.compute_dtype))  # Keras wants a model that was called
+        return super().export(filepath, **kwargs)
 
     def initialize(self, x, context=None):
         """Sets the scales and shifts of every `ActNorm` that has none yet, so that its noise is standardised.
@@ -289,9 +326,10 @@ class Flow(TrainedOnExamples):
         x = self._points("x", x[::stride], self._maps.event_shapes[-1])
         context = self._context_for(None if context is None else context[::stride], x)
         for bijector, shape in zip(reversed(self.bijectors), reversed(self._maps.event_shapes), strict=False):
-            if isinstance(bijector, ActNorm) and not bijector.initialized:
+            if _to_start(bijector):
                 bijector.initialize(x)
-            x, _ = Composition(Maps([bijector], [shape, shape]), self.variable_dtype, context).inverse_and_log_det(x)
+            maps = Maps([bijector], [shape, shape])
+            x, _ = Composition(maps.key, self.variable_dtype, context).inverse_and_log_det(x)
 
     @property
     def example_shape(self):
@@ -318,6 +356,7 @@ class Flow(TrainedOnExamples):
 
     def get_config(self):
         """What `from_config` needs to make this flow anew; Keras saves the weights beside it."""
+        require_own_variables("bijectors", self.bijectors)
         own = {
             "bijectors": [_saving.to_config("bijectors", b) for b in self.bijectors],
             "base": _saving.to_config("base", self.base),
@@ -335,8 +374,21 @@ class Flow(TrainedOnExamples):
 
     # Inside
 
+    def _started(self, argument, rows):
+        """The data as they were; the first of them start every `ActNorm`, and are in the range of TFP's bijectors."""
+        foreign = not all(isinstance(b, Bijector) for b in self.bijectors) or self.base is not None
+        if not foreign and not any(map(_to_start, self.bijectors)):
+            return rows
+        rows, first = packing.peek(argument, rows, self)
+        first = packing.unpack(first, self.event_shape, self.context_dim)
+        self.initialize(*first)
+        if not np.isfinite(self.log_prob(*first)).all():
+            expected = "points where the flow has a density"
+            raise ValueError(_validation.message(argument, expected, "some where log q is minus infinity"))
+        return rows
+
     def _composition(self, context):
-        return Composition(self._maps, self.variable_dtype, context)
+        return Composition(self._maps.key, self.variable_dtype, context)
 
     def _base(self):
         if self.base is not None:
@@ -350,15 +402,15 @@ class Flow(TrainedOnExamples):
 
     def _draw(self, n, seed, context):
         base = self._base()
-        shape = n[None] if context is None else tf.concat([n[None], tf.shape(context)[:-1]], axis=0)
+        shape = n[None] if context is None else tf.stack([n, tf.shape(context)[0]])
         eps = draw(base, seed, shape)
-        known = [None] * (1 if context is None else context.shape.rank)
+        known = [None] * (1 if context is None else 2)
         eps = tf.ensure_shape(eps, [*known, *self._maps.event_shapes[0]])
         z, log_det = self._composition(context).forward_and_log_det(eps)
         return z, base.log_prob(eps) - log_det
 
     def _points(self, argument, x, shape):
-        x = tf.cast(_validation.float_tensor(argument, x, tf.as_dtype(self.variable_dtype)), self.variable_dtype)
+        x = _real_numbers(argument, x, self.variable_dtype)
         rank = shape.rank
         if x.shape.rank is None or x.shape.rank < rank or not x.shape[x.shape.rank - rank :].is_compatible_with(shape):
             expected = f"points of shape [n, {', '.join(map(str, shape.as_list()))}]"
@@ -381,11 +433,11 @@ class Flow(TrainedOnExamples):
             raise ValueError(_validation.message("context", expected, _validation.describe(context)))
         if context is None:
             raise ValueError(_validation.message("context", f"a tensor of shape [..., {self.context_dim}]", "nothing"))
-        context = _validation.float_tensor("context", context, tf.as_dtype(self.variable_dtype))
+        context = _real_numbers("context", context, self.variable_dtype)
         if context.shape.rank is None or context.shape.rank < 1 or context.shape[-1] != self.context_dim:
             expected = f"shape [..., {self.context_dim}]"
             raise ValueError(_validation.message("context", expected, f"shape {context.shape}"))
-        return tf.cast(context, self.variable_dtype)
+        return context
 
     @property
     def _conditional(self):
@@ -402,25 +454,34 @@ def _checked_bijectors(bijectors):
     if isinstance(bijectors, tfb.Bijector) or not isinstance(bijectors, (list, tuple)) or not bijectors:
         raise TypeError(_validation.message("bijectors", "a list of tfb.Bijectors", _validation.describe(bijectors)))
     for place, bijector in enumerate(bijectors):
-        argument = f"bijectors[{place}]"
         if not isinstance(bijector, tfb.Bijector):
+            argument = f"bijectors[{place}]"
             raise TypeError(_validation.message(argument, "a tfb.Bijector", _validation.describe(bijector)))
+    bijectors = tuple(flattened(bijectors))
+    for place, bijector in enumerate(bijectors):
+        argument = f"bijectors[{place}]"
+        for part, _ in parts_of(bijector):
+            if any(isinstance(v, keras.Variable) for v in part.parameters.values()):
+                expected = "a tf.Variable where TFP's bijectors are to learn (TFP takes a Keras variable's value once)"
+                raise TypeError(_validation.message(argument, expected, f"a keras.Variable in {type(part).__name__}"))
         hidden = [p for p, _ in parts_of(bijector) if conditional(p) and conditional(bijector) is None]
         if hidden:
             expected = "no bijector that takes a context inside of one of TFP's (but tfb.Invert): put it into the list"
             raise ValueError(_validation.message(argument, expected, f"{hidden[0]!r} in {type(bijector).__name__}"))
-    return tuple(bijectors)
+    return bijectors
 
 
 def _event_shape(event_shape, bijectors, base):
     if event_shape is None:
-        dims = [part.dim for b in bijectors for part, _ in parts_of(b) if isinstance(part, Bijector)]
-        if dims:
-            return (dims[-1],)
-        if base is None:
+        dims = [[part.dim for part, _ in parts_of(b) if isinstance(part, Bijector)] for b in bijectors]
+        known = [place for place, dim in enumerate(dims) if dim]
+        if known:
+            start, shape = known[-1], tf.TensorShape(dims[known[-1]][-1])
+        elif isinstance(base, tfd.Distribution):
+            start, shape = 0, base.event_shape
+        else:
             raise ValueError(_validation.message("event_shape", "a shape, for no bijector tells it", "None"))
-        shape = getattr(base, "event_shape", None)
-        for bijector in bijectors:
+        for bijector in bijectors[start:]:
             shape = bijector.forward_event_shape(shape)
         return tuple(shape)
     lengths = event_shape if isinstance(event_shape, (list, tuple, tf.TensorShape)) else [event_shape]
@@ -463,6 +524,9 @@ def _event_shapes(bijectors, event_shape, dtype):
             raise ValueError(
                 _validation.message(f"bijectors[{place}]", f"one of events of shape {after}", error)
             ) from error
+        if before.rank and before.num_elements() is None:  # tfb.Reshape leaves one length to be found
+            known = math.prod(length for length in before if length)
+            before = tf.TensorShape([length or after.num_elements() // known for length in before])
         if before.num_elements() != after.num_elements():
             expected = f"a bijector that keeps the number of values, here {after.num_elements()}"
             got = f"{type(bijector).__name__} from shape {before} to {after}"
@@ -492,6 +556,28 @@ def _require_no_broadcast(bijector, place, before, after, dtype):
         expected = f"parameters for events of shape {before}, without a batch"
         got = f"{type(bijector).__name__}, which makes shape {list(out)} of [7, {', '.join(map(str, before))}]"
         raise ValueError(_validation.message(argument, expected, got))
+
+
+def _to_start(bijector):
+    return isinstance(bijector, ActNorm) and not bijector.initialized
+
+
+def _real_numbers(argument, values, dtype):
+    """Finite numbers of any width as a tensor of the flow's."""
+    if isinstance(values, (list, tuple, np.ndarray, int, float)) or getattr(values, "dtype", tf.string).is_integer:
+        values = np.asarray(values)
+        values = values.astype(dtype) if values.dtype.kind in "iub" else values
+    values = _validation.float_tensor(argument, values, tf.as_dtype(dtype))
+    if values.dtype != dtype:
+        values = _validation.finite(f"{argument} as {dtype}", tf.cast(values, dtype))
+    return values
+
+
+def _no_nan(log_q):
+    if tf.executing_eagerly() and np.isnan(log_q).any():
+        expected = "points in the range of the bijectors"
+        raise ValueError(_validation.message("x", expected, f"{np.isnan(log_q).sum()} for which log q is NaN"))
+    return log_q
 
 
 def _require_base(base, shape, dtype):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from companion import _validation
 from companion._training import array_of_examples
 
-__all__ = ["pack", "pack_pair", "peek", "unpack"]
+__all__ = ["pack", "peek", "unpack"]
 
 
 def pack(argument, x, context, flow):
@@ -32,6 +32,12 @@ def pack(argument, x, context, flow):
     if isinstance(x, tf.data.Dataset):
         if not isinstance(x.element_spec, tuple) or len(x.element_spec) != 2:
             raise ValueError(_validation.message(argument, "a dataset of pairs (x, context)", f"{x.element_spec}"))
+        for name, spec, shape in zip(
+            (argument, "context"), x.element_spec, (flow.event_shape, (flow.context_dim,)), strict=True
+        ):
+            if not spec.shape.is_compatible_with([None, *shape]):
+                expected = f"batches of shape {tf.TensorShape([None, *shape])}"
+                raise ValueError(_validation.message(name, expected, f"shape {spec.shape}"))
         return x.map(lambda x, context: _joined(x, context, flow))
     if hasattr(x, "__next__"):
         return (_rows(argument, *_pair(argument, batch), flow) for batch in x)
@@ -39,13 +45,6 @@ def pack(argument, x, context, flow):
         expected = "an array, a tf.data.Dataset of pairs or a generator of pairs, for a conditional flow"
         raise TypeError(_validation.message(argument, expected, type(x).__name__))
     return _rows(argument, x, context, flow)
-
-
-def pack_pair(argument, data, flow):
-    """As `pack`, for data that are a pair if the flow is conditional and they are arrays."""
-    if flow.context_dim is None or not isinstance(data, tuple):
-        return pack(argument, data, None, flow)
-    return pack(argument, *_pair(argument, data), flow)
 
 
 def unpack(rows, event_shape, context_dim):

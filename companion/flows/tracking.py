@@ -4,18 +4,37 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
+from companion import _validation
 from companion.bijectors import Bijector
+from companion.flows.composition import is_inverse
 
-__all__ = ["AdoptedVariables", "keras_layers_in", "parts_of", "variables_to_adopt"]
+__all__ = [
+    "AdoptedVariables",
+    "flattened",
+    "keras_layers_in",
+    "parts_of",
+    "require_own_variables",
+    "variables_to_adopt",
+]
+
+_CHAINS = (tfb.Chain, *(base for base in tfb.Chain.__bases__ if base.__name__ == "_Chain"))
+
+
+def flattened(bijectors):
+    """The bijectors from noise to data, each `tfb.Chain` as its parts."""
+    for bijector in bijectors:
+        if isinstance(bijector, _CHAINS):
+            yield from flattened(reversed(bijector.bijectors))
+        else:
+            yield bijector
 
 
 def parts_of(bijector, inverted=False):
     """The bijector and those that it is made of, each with whether it is used backwards."""
     yield bijector, inverted
-    inside = getattr(bijector, "bijectors", None) or [getattr(bijector, "bijector", None)]
-    for part in inside:
+    for part in getattr(bijector, "bijectors", None) or [getattr(bijector, "bijector", None)]:
         if isinstance(part, tfb.Bijector):
-            yield from parts_of(part, inverted != isinstance(bijector, tfb.Invert))
+            yield from parts_of(part, inverted != is_inverse(bijector))
 
 
 def keras_layers_in(bijectors):
@@ -28,18 +47,24 @@ def keras_layers_in(bijectors):
     return list(layers.values())
 
 
-def variables_to_adopt(modules):
+def variables_to_adopt(bijectors, base):
     """The `tf.Variable`s of TFP's objects that belong to no Keras layer, each once."""
-    parts = [part for m in modules if isinstance(m, tfb.Bijector) for part, _ in parts_of(m)]
-    owned = {v.value.ref() for layer in keras_layers_in(modules_that_map(modules)) for v in layer.variables}
-    owned |= {v.ref() for part in parts if isinstance(part, Bijector) for v in part.variables}
+    owned = {v.value.ref() for layer in keras_layers_in(bijectors) for v in layer.variables}
+    modules = [*bijectors, *([] if base is None else [base])]
     found = {v.ref(): v for module in modules for v in module.variables if isinstance(v, tf.Variable)}
     return [v for ref, v in found.items() if ref not in owned]
 
 
-def modules_that_map(modules):
-    """Those that are bijectors."""
-    return [m for m in modules if isinstance(m, tfb.Bijector)]
+def require_own_variables(argument, bijectors):
+    """Refuses to save what would come back as two: a net or a variable that two bijectors share."""
+    distinct, seen = {id(p): p for b in bijectors for p, _ in parts_of(b)}, set()
+    for part in distinct.values():
+        inside = getattr(part, "bijectors", None) or getattr(part, "bijector", None)
+        held = set() if inside else {v.ref() for v in part.variables} | {id(layer) for layer in keras_layers_in([part])}
+        if held & seen:
+            expected = "no net or variable that two bijectors share, to save the model with"
+            raise TypeError(_validation.message(argument, expected, f"one that {type(part).__name__} shares"))
+        seen |= held
 
 
 class AdoptedVariables(keras.layers.Layer):
