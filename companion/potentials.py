@@ -151,7 +151,7 @@ class Potential:
 
         Raises:
             RuntimeError: if called inside a `tf.function`.
-            ValueError: if Z is infinite for want of a window, or can't be had to that accuracy.
+            ValueError: if Z is infinite for want of a window, is 0 in float64, or can't be had to that accuracy.
 
         Example:
             >>> round(rezende_mohamed(1).log_normaliser(), 6)
@@ -162,7 +162,9 @@ class Potential:
     @functools.cached_property
     def _log_normaliser(self):
         _validation.eager("log_normaliser")
-        return float(np.log(_integrate(lambda z: np.exp(self.log_prob(z).numpy()), self._edges(), _TOLERANCE)))
+        mass = _integrate(lambda z: np.exp(self.log_prob(z).numpy()), self._edges(), _TOLERANCE)
+        with np.errstate(divide="ignore"):
+            return float(_validation.in_range("log_normaliser", np.log(mass)))
 
     def gaussian_free_energy(self, loc, scale_tril):
         r"""The free energy of a Gaussian, in nats to within 1e-6 of the mean energy, by adaptive quadrature.
@@ -171,7 +173,7 @@ class Potential:
 
             \mathbb{E}\bigl[U(z) + W(z)\bigr] - \log |C| - \log 2\pi e, \qquad z \sim N(\mu,\; C C^\top)
 
-        A flow that has not begun to learn is N(0, I). The free energy is there whether Z is finite or not.
+        That of N(0, I) is where a flow of identities begins. It is there whether Z is finite or not.
 
         Args:
             loc: the mean, shape [2].
@@ -225,6 +227,7 @@ class Potential:
             >>> np.abs(fit.loc).round(2), round(fit.free_energy + rezende_mohamed(1).log_normaliser(), 3)
             (array([1.86, 0.  ]), 0.902)
         """
+        _validation.eager("best_gaussian")
         low, high = self._support()
         loss = _gaussian_loss(self.log_prob)
         free = np.array([True, True, True, True, not mean_field])  # the mean, the logarithms of the diagonal, the rest

@@ -347,10 +347,10 @@ class TestSplines:
         raw = np.random.default_rng(0).standard_normal((11, 1))
         spline.layers[0].layers[0].bias.assign(raw[:, 0])
         spline.layers[0].layers[0].kernel.assign(np.zeros((1, 11)))
-        widths, heights, left, _ = spline._map._bins(tf.constant(raw[None]))
-        theirs = tfb.RationalQuadraticSpline(
-            bin_widths=widths[0, :, 0], bin_heights=heights[0, :, 0], knot_slopes=left[0, 1:, 0], range_min=-3.0
-        )
+        softmax = np.exp(raw[:8, 0].reshape(2, 4)) / np.exp(raw[:8, 0].reshape(2, 4)).sum(axis=1, keepdims=True)
+        widths, heights = 6.0 * (1e-3 + (1 - 4e-3) * softmax)
+        slopes = np.exp(5.0 * np.tanh(raw[8:, 0] / 5.0))
+        theirs = tfb.RationalQuadraticSpline(bin_widths=widths, bin_heights=heights, knot_slopes=slopes, range_min=-3.0)
         z = np.linspace(-4, 4, 101)
         y, log_det = spline.forward_and_log_det(np.stack([np.zeros(101), z], axis=-1))
         np.testing.assert_allclose(y[:, 1], theirs.forward(z), rtol=1e-9)

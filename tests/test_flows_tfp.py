@@ -14,7 +14,6 @@ from tensorflow_probability import distributions as tfd
 
 from companion import Flow
 from companion import bijectors as cb
-from companion import flows as cf
 
 X = np.random.default_rng(0).standard_normal([7, 2]).astype(np.float32)
 CASES = pytest.mark.parametrize("case", BIJECTORS, ids=lambda case: case.name)
@@ -51,7 +50,8 @@ USES = {
     "distribution_sample": lambda flow, x: flow.distribution.sample(5, seed=(1, 2)) + tf.reduce_sum(0.0 * x),
 }
 FLOW = pytest.mark.parametrize("make", FLOWS.values(), ids=FLOWS)
-USE = pytest.mark.parametrize("use", USES.values(), ids=USES)
+REMEMBERING = ("tfp", "chain_of_ours", "inverted", "transformed")  # TFP's memory is in all of these
+REMEMBERED = pytest.mark.parametrize("make", [FLOWS[name] for name in REMEMBERING], ids=REMEMBERING)
 
 
 def twin(flow):
@@ -235,12 +235,15 @@ HANDLES = {
 
 
 @pytest.mark.parametrize("handle", HANDLES)
-@pytest.mark.parametrize("name", ["ours", "tfp", "both", "chain_of_ours"])
+@pytest.mark.parametrize("name", ["ours"])
 def test_tfps_minimize_trains_a_flow(name, handle):
     flow, x = FLOWS[name](), tf.constant(0.3 * X + 1.0)
     before = [v.numpy() for v in flow.trainable_variables]
     losses = tfp.math.minimize(
-        lambda: -tf.reduce_mean(flow.log_prob(x)), 30, keras.optimizers.Adam(0.05), trainable_variables=HANDLES[handle](flow)
+        lambda: -tf.reduce_mean(flow.log_prob(x)),
+        30,
+        keras.optimizers.Adam(0.05),
+        trainable_variables=HANDLES[handle](flow),
     )
     assert losses[-1] < losses[0] - 0.5
     close(losses[0], -np.mean(twin_with(flow, before).log_prob(x)))
@@ -280,21 +283,21 @@ def test_the_distribution_knows_its_variables(make):
 # Nothing stale
 
 
-@USE
-@FLOW
-def test_results_follow_the_variables(make, use):
+@REMEMBERED
+def test_results_follow_the_variables(make):
     """One tensor, before and after the weights have moved: TFP would remember the first result."""
     flow, x = make(), tf.constant(X)
-    before = use(flow, x)
-    trained(flow)
-    after = use(flow, x)
-    close(after, use(twin(flow), x))
-    assert np.abs(after - before).max() > 1e-3
+    before = {name: use(flow, x) for name, use in USES.items()}
+    other = twin(trained(flow))
+    for name, use in USES.items():
+        after = use(flow, x)
+        close(after, use(other, x))
+        assert np.abs(after - before[name]).max() > 1e-3, name
 
 
-@FLOW
+@REMEMBERED
 def test_a_traced_function_follows_the_variables(make):
-    flow, x, held = make(), tf.constant(X), None
+    flow, x = make(), tf.constant(X)
     held = flow.distribution
     inside = tf.function(lambda x: flow.distribution.log_prob(x), autograph=False)
     outside = tf.function(lambda x: held.log_prob(x), autograph=False)
@@ -305,7 +308,7 @@ def test_a_traced_function_follows_the_variables(make):
         assert np.abs(a - b).max() > 1e-3
 
 
-@FLOW
+@REMEMBERED
 def test_a_step_inside_of_a_function_is_seen_by_the_rest_of_it(make):
     flow, x = make(), tf.constant(X)
     fresh, held = flow.distribution, flow.distribution
@@ -323,57 +326,40 @@ def test_a_step_inside_of_a_function_is_seen_by_the_rest_of_it(make):
     close(after[2], other.inverse_and_log_det(x)[0])
 
 
-TAPES = {name: USES[name] for name in ("log_prob", "distribution", "inverse", "forward", "intermediate", "sample")}
-
-
-@pytest.mark.parametrize("mode", ["eager", "graph"])
-@pytest.mark.parametrize("use", TAPES.values(), ids=TAPES)
-@FLOW
-def test_a_second_tape_finds_the_gradient_of_the_first(make, use, mode):
-    flow, x = trained(make()), tf.constant(X)
-
-    def gradients(flow=flow):
-        with tf.GradientTape() as tape:
-            y = tf.reduce_sum(use(flow, x) ** 2)
-        found = tape.gradient(y, flow.trainable_variables)
-        return [tf.zeros(v.shape) - 99.0 if g is None else g for g, v in zip(found, flow.trainable_variables, strict=True)]
-
-    expected = gradients(twin(flow))
-    for found in MODES[mode](lambda: (gradients(), gradients())):
-        for g, e in zip(found, expected, strict=True):
-            close(g, e, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize("mode", ["eager", "graph"])
-@FLOW
-def test_a_distribution_that_is_held_serves_several_tapes(make, mode):
-    flow, x = trained(make()), tf.constant(X)
-    held = flow.distribution
-    variables = [v.value for v in flow.trainable_variables]
-
-    def gradients():
-        with tf.GradientTape() as tape:
-            y = tf.reduce_sum(held.log_prob(x))
-        return [tf.zeros(v.shape) - 99.0 if g is None else g for g, v in zip(tape.gradient(y, variables), variables, strict=True)]
-
+def gradients_of(function, variables):
+    """Those of the sum of squares; -99 where there is none."""
     with tf.GradientTape() as tape:
-        y = tf.reduce_sum(flow.log_prob(x))
-    expected = tape.gradient(y, variables)
-    for found in MODES[mode](lambda: (gradients(), gradients())):
+        y = tf.reduce_sum(function() ** 2)
+    return [
+        g if g is not None else tf.zeros(v.shape) - 99.0
+        for g, v in zip(tape.gradient(y, variables), variables, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.parametrize("name", ["log_prob", "distribution", "inverse", "forward"])
+@REMEMBERED
+def test_a_second_tape_finds_the_gradient_of_the_first(make, name, mode):
+    flow, x, use = trained(make()), tf.constant(X), USES[name]
+    variables, other = [v.value for v in flow.trainable_variables], twin(flow)
+    held = flow.distribution if name == "distribution" else None
+
+    def function():
+        return use(flow, x) if held is None else held.log_prob(x) + flow.distribution.log_prob(x)
+
+    expected = gradients_of(
+        lambda: use(other, x) * (1 if held is None else 2), [v.value for v in other.trainable_variables]
+    )
+    for found in MODES[mode](lambda: [gradients_of(function, variables) for _ in range(2)]):
         for g, e in zip(found, expected, strict=True):
             close(g, e, rtol=1e-3, atol=1e-3)
 
 
-@FLOW
-def test_a_distribution_is_an_argument_of_a_function(make):
-    """It is passed as what it is, traced once, and differentiated through."""
-    flow, x, traced = make(), tf.constant(X), []
-
-    @tf.function(autograph=False)
-    def log_prob(distribution, x):
-        traced.append(1)
-        return distribution.log_prob(x)
-
+@pytest.mark.parametrize("name", ["ours", "tfp", "chain_of_ours"])
+def test_a_distribution_is_an_argument_of_a_function(name):
+    """It is passed as what it is, and differentiated through."""
+    flow, x = FLOWS[name](), tf.constant(X)
+    log_prob = tf.function(lambda distribution, x: distribution.log_prob(x), autograph=False)
     close(log_prob(flow.distribution, x), flow.log_prob(x))
     trained(flow)
     with tf.GradientTape() as tape:
@@ -381,16 +367,15 @@ def test_a_distribution_is_an_argument_of_a_function(make):
         loss = tf.reduce_sum(found)
     close(found, flow.log_prob(x))
     assert all(g is not None for g in tape.gradient(loss, flow.trainable_variables))
-    assert len(traced) <= 2
 
 
-@pytest.mark.parametrize("mode", MODES)
-@FLOW
-def test_a_distribution_is_the_same_in_every_mode(make, mode):
-    flow = trained(make())
-    close(MODES[mode](lambda: flow.distribution.log_prob(X)), flow.log_prob(X))
-    z, log_q = MODES[mode](lambda: flow.sample_and_log_prob(5, seed=(3, 4)))
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+@pytest.mark.parametrize("name", ["ours", "chain_in_invert", "base"])
+def test_a_distribution_is_the_same_in_every_mode(name, mode):
+    flow = trained(FLOWS[name]())
+    scored, (z, log_q) = MODES[mode](lambda: (flow.distribution.log_prob(X), flow.sample_and_log_prob(5, seed=(3, 4))))
     expected = flow.sample_and_log_prob(5, seed=(3, 4))
+    close(scored, flow.log_prob(X))
     close(z, expected[0])
     close(log_q, expected[1], atol=1e-4)
 
@@ -417,7 +402,8 @@ def test_a_flow_of_images():
 
 RESHAPED = {
     "told_by_the_base": lambda: Flow(
-        [tfb.Scale(variable(1.0, 2.0, 3.0, 4.0)), tfb.Reshape([2, 2])], base=tfd.MultivariateNormalDiag(np.zeros(4, "f"))
+        [tfb.Scale(variable(1.0, 2.0, 3.0, 4.0)), tfb.Reshape([2, 2])],
+        base=tfd.MultivariateNormalDiag(np.zeros(4, "f")),
     ),
     "told_by_ours": lambda: Flow([cb.AffineCoupling(4, [4], seed=0), tfb.Reshape([2, 2])]),
     "told_by_the_user": lambda: Flow([cb.AffineCoupling(4, [4], seed=0), tfb.Reshape([2, 2])], event_shape=[2, 2]),
@@ -470,5 +456,5 @@ def test_a_flow_is_the_base_of_another():
 
 def test_a_batch_of_parameters_is_refused():
     for bijector in (tfb.Scale(np.ones([3, 2], "f")), tfb.ScaleMatvecDiag(np.ones([3, 2], "f"))):
-        with pytest.raises(ValueError, match=r"bijectors\[0\]: expected .*without a batch.*; got "):
+        with pytest.raises(ValueError, match=r"bijectors\[0\]: expected .* of events of shape .*; got Scale"):
             Flow([bijector], event_shape=2)

@@ -109,6 +109,7 @@ class TrainedOnExamples(keras.Model):
             given["validation_data"] = self._checked("validation_data", given["validation_data"])
         if not self.compiled:
             return super().fit(**given)  # which says so
+        self.set_pace(given)
         function, order_seed = self.make_train_function(), seeds.fold(self.seed, 2)
         if not isinstance(function, CompiledSteps):
             given, *_ = order.with_repeatable_order(given, order_seed, self.steps_per_execution, places=False)
@@ -116,6 +117,9 @@ class TrainedOnExamples(keras.Model):
         given, *form = order.with_repeatable_order(given, order_seed, self.steps_per_execution, places=True)
         with function.places_in(*form):
             return _run(super().fit, given)
+
+    def set_pace(self, given):
+        """Chooses how to run for the arguments of `fit`, where `compile` was not told; nothing here."""
 
     def evaluate(self, x=None, *args, **kwargs):
         """The averages of the metrics over examples: as `keras.Model.evaluate`, without targets and weights."""

@@ -66,16 +66,12 @@ class RationalQuadraticSpline:
 
     def forward(self, x, parameters):
         """The spline, and the logarithm of its derivative."""
-        widths, heights, left, right = self._bins(parameters)
-        inside = tf.abs(x) < self.bound
-        within = tf.clip_by_value(x, -self.bound, self.bound)
-        starts = self._starts(widths)
-        chosen = self._bin_of(within, starts)
-        start, w, y, h, d0, d1 = (
-            _select(chosen, v) for v in (starts, widths, self._starts(heights), heights, left, right)
-        )
-        share = (within - start) / w
-        s = h / w
+        widths, heights, derivatives = self._parts(parameters)
+        inside, within = self._clipped(x)
+        here = self._bin_of(within, widths)
+        start, w, y, h = *widths.at(here), *heights.at(here)
+        d0, d1 = here.ends(derivatives)
+        s, share = h / w, (within - start) / w
         product = share * (1.0 - share)
         below = s + (d1 + d0 - 2.0 * s) * product
         value = y + h * (s * share * share + d0 * product) / below
@@ -83,14 +79,11 @@ class RationalQuadraticSpline:
 
     def inverse(self, y, parameters):
         """The spline's inverse, a root of a quadratic equation, and the logarithm of its derivative."""
-        widths, heights, left, right = self._bins(parameters)
-        inside = tf.abs(y) < self.bound
-        within = tf.clip_by_value(y, -self.bound, self.bound)
-        starts = self._starts(heights)
-        chosen = self._bin_of(within, starts)
-        start, h, x, w, d0, d1 = (
-            _select(chosen, v) for v in (starts, heights, self._starts(widths), widths, left, right)
-        )
+        widths, heights, derivatives = self._parts(parameters)
+        inside, within = self._clipped(y)
+        here = self._bin_of(within, heights)
+        start, h, x, w = *heights.at(here), *widths.at(here)
+        d0, d1 = here.ends(derivatives)
         s, rise = h / w, within - start
         bend = d1 + d0 - 2.0 * s
         a, b, c = h * (s - d0) + rise * bend, h * d0 - rise * bend, -s * rise
@@ -99,31 +92,62 @@ class RationalQuadraticSpline:
         value = x + w * share
         return tf.where(inside, value, y), tf.where(inside, -_log_derivative(s, d0, d1, share, below), 0.0)
 
-    def _bins(self, parameters):
-        """Widths and heights of the bins, derivatives at their left and right ends: each of shape [..., K, n]."""
+    def _parts(self, parameters):
+        """The intervals' divisions, and the raw derivatives at the inner knots."""
         widths, heights, derivatives = tf.split(parameters, [self.bins, self.bins, self.bins - 1], axis=-2)
-        derivatives = tf.exp(_log_scale(derivatives))
-        end = tf.ones_like(derivatives[..., :1, :])
-        return (
-            self._shares(widths),
-            self._shares(heights),
-            tf.concat([end, derivatives], axis=-2),
-            tf.concat([derivatives, end], axis=-2),
-        )
+        return _Division(widths, self.bound), _Division(heights, self.bound), derivatives
 
-    def _shares(self, raw):
-        """The interval's length divided among the bins."""
-        shares = _SMALLEST_BIN + (1.0 - self.bins * _SMALLEST_BIN) * tf.nn.softmax(raw, axis=-2)
-        return 2.0 * self.bound * shares
+    def _clipped(self, x):
+        """Whether x lies inside of the interval, and the nearest point that does."""
+        return tf.abs(x) < self.bound, tf.clip_by_value(x, -self.bound, self.bound)
 
-    def _starts(self, lengths):
-        return tf.cumsum(lengths, axis=-2, exclusive=True) - self.bound
+    def _bin_of(self, x, division):
+        return _Bin(tf.cast(x[..., None, :] >= division.inner_knots(), x.dtype))
 
-    def _bin_of(self, x, starts):
-        """1 for the bin in which x lies, else 0: shape [..., K, n]."""
-        reached = tf.cast(x[..., None, :] >= starts[..., 1:, :], x.dtype)
-        first = tf.ones_like(reached[..., :1, :])
-        return tf.concat([first, reached], axis=-2) - tf.concat([reached, 0.0 * first], axis=-2)
+
+class _Division:
+    """[-bound, bound] in K parts, whose lengths are a softmax and a floor.
+
+    Only what is looked up is divided by the sum: all tensors of K numbers are the exponentials.
+    """
+
+    def __init__(self, raw, bound):
+        bins = raw.shape[-2]
+        self._exps = tf.exp(raw - tf.stop_gradient(tf.reduce_max(raw, axis=-2, keepdims=True)))  # (..., K, n)
+        self._least, self._bound = 2.0 * bound * _SMALLEST_BIN, bound
+        self._unit = (2.0 * bound - bins * self._least) / tf.reduce_sum(self._exps, axis=-2)
+        self._bins = bins
+
+    def inner_knots(self):
+        """The K - 1 places between the parts, without derivatives: they only decide in which part a point lies."""
+        sums = tf.cumsum(tf.stop_gradient(self._exps[..., :-1, :]), axis=-2)
+        floors = self._least * tf.range(1, self._bins, dtype=sums.dtype)[:, None] - self._bound
+        return floors + sums * tf.stop_gradient(self._unit)[..., None, :]
+
+    def at(self, here):
+        """Where the part begins in which a point lies, and its length."""
+        start = here.number * self._least - self._bound + self._unit * _select(here.before, self._exps)
+        return start, self._least + self._unit * _select(here.chosen, self._exps)
+
+
+class _Bin:
+    """The bin in which a point lies.
+
+    Args:
+        passed: 1 for each inner knot that lies at or below the point, else 0: shape [..., K - 1, n].
+    """
+
+    def __init__(self, passed):
+        first = tf.ones_like(passed[..., :1, :])
+        self.before = tf.concat([passed, 0.0 * first], axis=-2)  # 1 for the bins below, (..., K, n)
+        self.chosen = tf.concat([first, passed], axis=-2) - self.before
+        self.number = tf.reduce_sum(passed, axis=-2)
+
+    def ends(self, raw_derivatives):
+        """The derivatives at the bin's ends: 1 at the ends of the interval, where no raw one is found."""
+        left = _select(self.chosen[..., 1:, :], raw_derivatives)
+        right = _select(self.chosen[..., :-1, :], raw_derivatives)
+        return tf.exp(_log_scale(left)), tf.exp(_log_scale(right))
 
 
 def find(transform, bins, bound):

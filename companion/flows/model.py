@@ -14,6 +14,7 @@ from companion._training import TrainedOnExamples, array_of_examples, in_chunks
 from companion.bijectors import ActNorm, Bijector
 from companion.flows import packing
 from companion.flows.composition import Composition, Maps, conditional
+from companion.flows.pace import choose
 from companion.flows.tracking import (
     AdoptedVariables,
     flattened,
@@ -251,20 +252,40 @@ class Flow(TrainedOnExamples):
 
     # Training
 
-    def compile(self, optimizer="adam", loss=None, jit_compile="auto", **kwargs):
+    def compile(self, optimizer="adam", loss=None, jit_compile="auto", steps_per_execution="auto", **kwargs):
         """Configures training: as `keras.Model.compile`, without a loss, which is the mean of -log q(x).
 
         Args:
             optimizer: a Keras optimizer or its name.
             loss: nothing.
-            jit_compile: whether a training step is compiled by XLA, which takes some seconds once and then makes it
-                two or three times as fast. "auto" is Keras' choice: no on a processor, yes on a GPU.
+            jit_compile: whether training steps are compiled by XLA, which takes some seconds once and then makes them
+                about twice as fast. "auto" does so where a `fit` to an array takes 2000 steps or more (on a GPU: where
+                Keras would).
+            steps_per_execution: how many steps Keras takes at a time; callbacks for batches come as often. "auto"
+                takes, for arrays, the largest number up to 100 that divides the number of batches of an epoch.
             **kwargs: as in Keras, without metrics.
 
         Raises:
             ValueError: if a loss or metrics are given.
         """
-        super().compile(optimizer=optimizer, loss=loss, jit_compile=jit_compile, **kwargs)
+        self._auto = {"jit_compile": jit_compile == "auto", "steps_per_execution": steps_per_execution == "auto"}
+        steps = 1 if steps_per_execution == "auto" else steps_per_execution
+        super().compile(optimizer, loss, jit_compile=jit_compile, steps_per_execution=steps, **kwargs)
+
+    def get_compile_config(self):
+        """What `compile` was told."""
+        return {**super().get_compile_config(), **{name: "auto" for name, auto in self._auto.items() if auto}}
+
+    def set_pace(self, given):
+        """Chooses what `compile` left open for the arguments of `fit`; what XLA has compiled stays compiled."""
+        if self.run_eagerly:
+            return
+        steps, enough = choose(given, self.distribute_strategy.num_replicas_in_sync > 1)
+        steps = steps if self._auto["steps_per_execution"] else self.steps_per_execution
+        compiled = self.jit_compile or (self._auto["jit_compile"] and enough)
+        if (steps, compiled) != (self.steps_per_execution, self.jit_compile):
+            self.steps_per_execution, self.jit_compile = steps, compiled
+            self.train_function = self.test_function = None
 
     def fit(self, x=None, *args, context=None, **kwargs):
         """Maximum likelihood: as `keras.Model.fit`, without targets and weights.
