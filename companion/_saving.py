@@ -31,7 +31,8 @@ def to_config(argument, value):
             return {kind: name, "parameters": given}
     if isinstance(value, tfp.util.TransformedVariable):
         start = to_config(argument, tf.convert_to_tensor(value))
-        return {"transformed": start, "bijector": to_config(argument, value.bijector), "trainable": value.trainable}
+        trainable = value.pretransformed_input.trainable
+        return {"transformed": start, "bijector": to_config(argument, value.bijector), "trainable": trainable}
     if isinstance(value, keras.layers.Layer) or (isinstance(value, tfb.Bijector) and hasattr(value, "get_config")):
         return keras.saving.serialize_keras_object(value)
     if value is None or isinstance(value, (bool, int, float, str)):

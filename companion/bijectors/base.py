@@ -125,9 +125,7 @@ class Bijector(tfb.Bijector):
 
     def _vectors(self, argument, x):
         argument = f"{argument} of {type(self).__name__}"
-        if not (tf.is_tensor(x) or isinstance(x, np.ndarray)):
-            x = tf.convert_to_tensor(x, self.dtype)
-        x = tf.convert_to_tensor(x)
+        x = tf.convert_to_tensor(x) if tf.is_tensor(x) or isinstance(x, np.ndarray) else tf.constant(x, self.dtype)
         if x.dtype != self.dtype:
             raise TypeError(_validation.message(argument, self.dtype.name, x.dtype.name))
         self._require_length(argument, x.shape, self.dim)

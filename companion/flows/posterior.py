@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from companion import _validation, seeds
+from companion import _networks, _validation, seeds
 from companion.bijectors import AffineCoupling, InverseAutoregressive, Planar
 from companion.flows.composition import Composition, Maps
 
@@ -51,7 +51,9 @@ class FlowPosterior(keras.layers.Layer):
         kinds = ("inverse_autoregressive", "planar", "coupling")
         self.transform = _validation.one_of("transform", transform, kinds)
         self.num_maps = _validation.count("layers", layers)
-        self.hidden = tuple(_validation.count(f"hidden[{i}]", width) for i, width in enumerate(hidden))
+        self.hidden = _networks.widths("hidden", hidden)
+        if self.hidden is None:
+            raise TypeError(_validation.message("hidden", "a list of widths", _validation.describe(hidden)))
         self.context_dim = _validation.count("context_dim", context_dim)
         self.seed = seeds.any_seed() if seed is None else _validation.count("seed", seed, minimum=0)
         self._latent_dim, self._maps, self._layers_inside = None, None, []
@@ -69,6 +71,9 @@ class FlowPosterior(keras.layers.Layer):
 
     def distribution(self, outputs):
         """q(z | x) from outputs of shape [batch, 2 latent_dim + context_dim]."""
+        if outputs.dtype != self.variable_dtype:
+            expected = f"the width of its model: make it with dtype={outputs.dtype.name!r}"
+            raise TypeError(_validation.message("dtype of FlowPosterior", expected, self.variable_dtype))
         d = (outputs.shape[-1] - self.context_dim) // 2
         loc, rho, context = tf.split(outputs, [d, d, self.context_dim], axis=-1)
         smallest = np.finfo(outputs.dtype.as_numpy_dtype).tiny
