@@ -55,21 +55,21 @@ class Measured:
         self.parameters, self.cold, self.epochs, self.runs, self.losses = None, None, [], [], []
         self.calls = {(what, size): [] for what in ("score", "sample") for size in flows_problem.SIZES}
 
-    def warm_up(self):
+    def warm_up(self, epochs):
         """Makes the first calls."""
         self._do("start")
         self.parameters = self._do("parameters")
         began = time.perf_counter()
-        self._do("run", flows_problem.EPOCHS)
+        self._do("run", epochs)
         self.cold = time.perf_counter() - began
         for call in self.calls:
             self._do(*call)
 
-    def turn(self):
+    def turn(self, epochs):
         """One run from the initial weights, then scoring and sampling."""
         self._do("start")
         began = time.perf_counter()
-        self.epochs += self._do("run", flows_problem.EPOCHS)[1:]
+        self.epochs += self._do("run", epochs)[1:]
         self.runs.append(time.perf_counter() - began)
         self.losses.append(self._do("nll"))
         for call, times in self.calls.items():
@@ -90,7 +90,7 @@ class Measured:
         return self._worker.ask((self.name, method, arguments))
 
 
-def measure(problem, rounds, peers, only):
+def measure(problem, epochs, rounds, peers, only):
     """Prints one problem's table; the programs whose losses are not the others'."""
     data = flows_problem.make(problem)
     workers = {peer: Worker(peer, problem) for peer in peers}
@@ -98,13 +98,13 @@ def measure(problem, rounds, peers, only):
         Measured(peer, name, worker) for peer, worker in workers.items() for name in worker.ask("names") if only in name
     ]
     for one in measured:
-        one.warm_up()
+        one.warm_up(epochs)
     for _ in range(rounds):
         for one in measured:
-            one.turn()
+            one.turn(epochs)
     for worker in workers.values():
         worker.stop()
-    steps = flows_problem.EPOCHS * flows_problem.STEPS
+    steps = epochs * flows_problem.STEPS
     print(f"{data.title}; {rounds} rounds of {steps} steps at batch {flows_problem.BATCH}")
     heads = " ".join(f"{f'{what} {size}':>13}" for what, size in measured[0].calls)
     print(f"  {'program':38} {'numbers':>8} {'step':>11} {'least':>11} {'run':>8} {'cold':>8} {heads} {'NLL':>8}")
@@ -126,6 +126,7 @@ def main():
     """Prints one table for each problem."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="how often each program has its turn")
+    parser.add_argument("--epochs", type=int, default=flows_problem.EPOCHS, help="of a run, at least 2")
     parser.add_argument("--only", default="", help="programs whose name contains this")
     parser.add_argument("--problem", choices=flows_problem.PROBLEMS, help="this one alone")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS, help="these alone")
@@ -133,7 +134,7 @@ def main():
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the start\n")
     wrong = {}
     for problem in [options.problem] if options.problem else flows_problem.PROBLEMS:
-        wrong[problem] = measure(problem, options.rounds, options.peers, options.only)
+        wrong[problem] = measure(problem, options.epochs, options.rounds, options.peers, options.only)
         print(flush=True)
     print(f"load average {os.getloadavg()[0]:.1f} at the end; above 2 somebody else was computing")
     if any(wrong.values()):

@@ -72,8 +72,8 @@ def gallery(panels, columns, limit):
         values = np.asarray(values)
         if values.ndim == 1:
             side = round(len(values) ** 0.5)
-            picture = values.reshape(side, side)
-            ax.imshow(picture, extent=[-limit, limit] * 2, origin="lower", cmap="Blues", vmin=0.0)
+            shades = {"cmap": "Blues", "vmin": 0.0, "vmax": np.quantile(values, 0.995)}  # spikes must not pale the rest
+            ax.imshow(values.reshape(side, side), extent=[-limit, limit] * 2, origin="lower", **shades)
         else:
             ax.plot(*values.T, ".", color=COLOURS["blue"], markersize=1.0, alpha=0.6, rasterized=True)
         ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
