@@ -3,6 +3,8 @@
 Contract: `from_config(to_config(value))` is an object of the same class with the same parameters.
 """
 
+import inspect
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -27,8 +29,9 @@ def to_config(argument, value):
         name = type(value).__name__.lstrip("_")  # TFP has a second class of a name for parts without a type spec
         found = getattr(library, name, None)
         if found is not None and isinstance(found, type) and issubclass(found, type(value)):
-            given = {key: to_config(argument, v) for key, v in value.parameters.items() if v is not None}
-            return {kind: name, "parameters": given}
+            defaults = inspect.signature(found.__init__).parameters
+            changed = {k: v for k, v in value.parameters.items() if k not in defaults or v is not defaults[k].default}
+            return {kind: name, "parameters": {k: to_config(argument, v) for k, v in changed.items()}}
     if isinstance(value, tfp.util.TransformedVariable):
         start = to_config(argument, tf.convert_to_tensor(value))
         trainable = value.pretransformed_input.trainable

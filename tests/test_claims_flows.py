@@ -110,7 +110,7 @@ def test_log_determinants_add_along_the_way():
 @pytest.mark.verifies("def-normalizing-flow")
 def test_a_flow_samples_and_scores_the_same_law():
     flow = flows.coupling_flow(2, layers=2, hidden=(8,), seed=0, dtype="float64")
-    z, log_q = flow.sample_and_log_prob(2000, seed=1)
+    z, log_q = flow.sample_and_log_prob(20_000, seed=1)
     assert np.allclose(flow.log_prob(z), log_q, atol=1e-8)
     noise = flow.inverse_and_log_det(z)[0].numpy()
     assert fits(noise.ravel(), stats.norm.cdf)
@@ -444,7 +444,7 @@ def test_the_price_of_the_wrong_order():
         joint = stats.norm.pdf(x2, scale=2) * stats.norm.pdf(x1[:, None], x2**2 / 4)
         return integrate.trapezoid(joint, x2), integrate.trapezoid(joint * x2**2, x2)
 
-    x1 = np.linspace(-7, 45, 6001)
+    x1 = np.linspace(-7, 45, 2001)
     density, second = given_first(x1)
     variance = integrate.trapezoid(density * (x1 - 1) ** 2, x1)
     assert variance == pytest.approx(3.0, abs=1e-6)
@@ -520,7 +520,7 @@ class TestTails:
             layer.set_weights([3 * w for w in layer.get_weights()])
         found = self.growth(lambda x: bijector.forward(x).numpy())
         assert max(found) < 2 * found[0] + 1
-        assert self.growth(lambda x: x * np.exp(np.minimum(np.abs(x), 600)))[1] > 1e50  # an unbounded log-scale
+        assert self.growth(lambda x: x * np.exp(np.minimum(np.abs(x), 300)))[1] > 1e50  # an unbounded log-scale
 
     def test_planar_maps_and_splines_move_points_by_a_bounded_distance(self):
         x = 1e4 * RNG.normal(size=(200, 3))

@@ -109,22 +109,16 @@ def fit_to_density(
             flow.steps_taken.assign_add(1)
             return i + 1, energies
 
-        energies = tf.TensorArray(flow.variable_dtype, size=count, element_shape=[])
-        _, energies = tf.while_loop(
-            lambda i, _: i < count, one, (tf.constant(0), energies), maximum_iterations=count, parallel_iterations=1
-        )
+        energies = tf.TensorArray(flow.variable_dtype, size=_STEPS_A_CALL, element_shape=[])
+        _, energies = tf.while_loop(lambda i, _: i < count, one, (tf.constant(0), energies), parallel_iterations=1)
         return energies.stack()
 
-    compiled = {}
+    learn = tf.function(learn, autograph=False, jit_compile=jit_compile)
     bar = keras.utils.Progbar(steps, verbose=_verbose(verbose), stateful_metrics=["free_energy"])
     found = []
     for first in range(0, steps, _STEPS_A_CALL):
         count = min(_STEPS_A_CALL, steps - first)
-        if count not in compiled:
-            compiled[count] = tf.function(
-                lambda first, count=count: learn(first, count), autograph=False, jit_compile=jit_compile
-            )
-        energies = compiled[count](tf.constant(first)).numpy()
+        energies = learn(tf.constant(first), tf.constant(count)).numpy()[:count]
         if not np.isfinite(energies).all():
             place = first + int(np.argmax(~np.isfinite(energies)))
             got = f"{energies[place - first]} in step {place}"

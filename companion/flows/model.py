@@ -1,5 +1,6 @@
 """A normalizing flow as a Keras model."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -108,8 +109,10 @@ class Flow(TrainedOnExamples):
         _require_base(base, self._maps.event_shapes[0], dtype)
         self._layers_inside = keras_layers_in(bijectors)
         self._adopted = AdoptedVariables(variables_to_adopt(bijectors, base), dtype)
-        self._scored = tf.function(self._score, autograph=False, reduce_retracing=True)
-        self._sampled = tf.function(self._draw, autograph=False, reduce_retracing=True)
+        self._auto = {}
+        # partial: else TensorFlow counts the tracing of all flows as that of one function, and warns
+        self._score_compiled = tf.function(functools.partial(self._score), autograph=False, reduce_retracing=True)
+        self._draw_compiled = tf.function(functools.partial(self._draw), autograph=False, reduce_retracing=True)
         self.built = True
 
     @property
@@ -334,7 +337,8 @@ class Flow(TrainedOnExamples):
     def export(self, filepath, **kwargs):
         """Saves what `predict` computes, for serving: as `keras.Model.export`."""
         self(keras.Input(self.example_shape, dtype=self.compute_dtype))  # Keras wants a model that was called
-        return super().export(filepath, **kwargs)
+        wanted = keras.InputSpec(shape=(None, *self.example_shape), dtype=self.variable_dtype)
+        return super().export(filepath, **{"input_signature": [wanted], **kwargs})
 
     def initialize(self, x, context=None):
         """Sets the scales and shifts of every `ActNorm` that has none yet, so that its noise is standardised.
@@ -394,6 +398,16 @@ class Flow(TrainedOnExamples):
         return cls(**{**config, **made})
 
     # Inside
+
+    @property
+    def _scored(self):
+        """`_score`; from outside of a graph, compiled once."""
+        return self._score_compiled if tf.executing_eagerly() else self._score
+
+    @property
+    def _sampled(self):
+        """`_draw`; from outside of a graph, compiled once."""
+        return self._draw_compiled if tf.executing_eagerly() else self._draw
 
     def _started(self, argument, rows):
         """The data as they were; the first of them start every `ActNorm`, and are in the range of TFP's bijectors."""
@@ -485,6 +499,9 @@ def _checked_bijectors(bijectors):
             if any(isinstance(v, keras.Variable) for v in part.parameters.values()):
                 expected = "a tf.Variable where TFP's bijectors are to learn (TFP takes a Keras variable's value once)"
                 raise TypeError(_validation.message(argument, expected, f"a keras.Variable in {type(part).__name__}"))
+        if any(isinstance(part, ActNorm) and inverted for part, inverted in parts_of(bijector)):
+            expected = "ActNorm itself, not inside of tfb.Invert: its inverse is a scale and a shift too"
+            raise ValueError(_validation.message(argument, expected, type(bijector).__name__))
         hidden = [p for p, _ in parts_of(bijector) if conditional(p) and conditional(bijector) is None]
         if hidden:
             expected = "no bijector that takes a context inside of one of TFP's (but tfb.Invert): put it into the list"

@@ -22,6 +22,7 @@ def pack(argument, x, context, flow):
         context: an array for an array x, else None, for a stream is one of pairs.
         flow: a `Flow`.
     """
+    x = np.asarray(x) if isinstance(x, list) else x
     if flow.context_dim is None:
         if context is not None:
             expected = "nothing, for no bijector takes a context"
