@@ -16,30 +16,41 @@ from tensorflow_probability import distributions as tfd
 from companion import flows
 from companion.flows import density
 
-MODULES = ("scalar_maps", "masked", "planar", "coupling", "autoregressive", "elementary")  # as they need each other
+MODULES = (  # in the order in which they need each other
+    "scalar_maps",
+    "masked",
+    "parameters",
+    "planar",
+    "radial",
+    "coupling",
+    "autoregressive",
+    "actnorm",
+    "permutation",
+)
 
 # name: (module, what stands there, what is planted)
 PLANTED = {
     "sign of the planar log-determinant": ("planar", "-_log_slope(slope, h)", "_log_slope(slope, h)"),
     "planar slope without the derivative": ("planar", "slope * (1.0 - h * h)", "slope * h"),
-    "planar without its constraint": ("planar", "slope = _above_minus_one(along)", "slope = along"),
+    "planar without its constraint": ("planar", "slope = above_minus_one(along)", "slope = along"),
     "planar constraint in the wrong direction": (
         "planar",
-        "(slope - along, _dot(w, w))",
-        "(along - slope, _dot(w, w))",
+        "(slope - along, dot(w, w))",
+        "(along - slope, dot(w, w))",
     ),
     "planar inverse that is not differentiated": (
         "planar",
         "return root - excess(root, target, slope)",
         "return root - 0.0 * excess(root, target, slope)",
     ),
+    "a slope that may be minus one": ("parameters", "span = 1.0 - SMALLEST_SLOPE", "span = 1.5"),
     "radial determinant of one dimension": (
-        "planar",
+        "radial",
         "(self.dim - 1) * tf.math.log1p(slope * share)",
         "tf.math.log1p(slope * share)",
     ),
-    "radial determinant without the last factor": ("planar", "+ tf.math.log1p(slope * share * share)", ""),
-    "radial inverse with the other root": ("planar", "root - half)", "-root - half)"),
+    "radial determinant without the last factor": ("radial", "+ tf.math.log1p(slope * share * share)", ""),
+    "radial inverse with the other root": ("radial", "root - half)", "-root - half)"),
     "affine without its log-determinant": ("scalar_maps", "+ shift, log_scale", "+ shift, 0.0 * log_scale"),
     "affine inverse with the sign of its map": (
         "scalar_maps",
@@ -88,12 +99,12 @@ PLANTED = {
     ),
     "autoregressive map in one pass": ("autoregressive", "lambda i, *_: i < self.dim", "lambda i, *_: i < 1"),
     "permutation undone by itself": (
-        "elementary",
+        "permutation",
         "tf.gather(y, self._back, axis=-1)",
         "tf.gather(y, self._order, axis=-1)",
     ),
     "actnorm without its log-determinant": (
-        "elementary",
+        "actnorm",
         "+ tf.reduce_sum(log_scale)",
         "+ 0.0 * tf.reduce_sum(log_scale)",
     ),
@@ -128,7 +139,7 @@ def planted(name):
 def specimens(twins, module):
     """Bijectors that use a module, their weights moved away from where they start."""
     nets = {"hidden": (8, 8), "seed": 1, "dtype": "float64"}
-    coupling, autoregressive, elementary = twins["coupling"], twins["autoregressive"], twins["elementary"]
+    coupling, autoregressive = twins["coupling"], twins["autoregressive"]
     couplings = [
         coupling.AffineCoupling(4, **nets),
         coupling.AffineCoupling(3, reverse=True, **nets),
@@ -138,17 +149,18 @@ def specimens(twins, module):
         autoregressive.MaskedAutoregressive(4, order=[1, 2, 3, 0], **nets),
         autoregressive.InverseAutoregressive(3, transform="spline", bound=2.0, bins=4, **nets),
     ]
-    planar = twins["planar"]
+    planar = [twins["planar"].Planar(3, seed=seed, dtype="float64") for seed in (0, 1)]
+    radial = [twins["radial"].Radial(3, seed=seed, dtype="float64") for seed in (0, 1)]
     made = {
-        "planar": [kind(3, seed=seed, dtype="float64") for kind in (planar.Planar, planar.Radial) for seed in (0, 1)],
+        "parameters": [*planar, *radial],
+        "planar": planar,
+        "radial": radial,
         "scalar_maps": couplings,
         "coupling": couplings,
         "masked": sequences,
         "autoregressive": sequences,
-        "elementary": [
-            elementary.ActNorm(3, dtype="float64"),
-            elementary.Permutation([2, 0, 1], dtype="float64"),
-        ],
+        "actnorm": [twins["actnorm"].ActNorm(3, dtype="float64")],
+        "permutation": [twins["permutation"].Permutation([2, 0, 1], dtype="float64")],
     }[module]
     for place, bijector in enumerate(made):
         rng = np.random.default_rng(place)
@@ -177,7 +189,7 @@ def check_laws(twins, module):
         np.testing.assert_allclose(log_det, np.linalg.slogdet(slopes)[1], atol=1e-8)
         np.testing.assert_allclose(inverse, np.linalg.slogdet(jacobians(bijector.inverse, y))[1], atol=1e-6)
         check_structure(bijector, slopes)
-    for seed in range(10) if module == "planar" else ():
+    for seed in range(10) if module in ("parameters", "planar") else ():
         planar = twins["planar"].Planar(2, seed=seed, dtype="float64")
         planar.layers[0].values.assign(20.0 * np.random.default_rng(seed).standard_normal(5))
         grid = tf.constant(np.random.default_rng(1).uniform(-1, 1, (200, 2)))

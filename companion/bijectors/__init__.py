@@ -13,11 +13,13 @@ Its variables are made with it.
 | `ActNorm`, `Permutation` | yes | yes |
 """
 
+from companion.bijectors.actnorm import ActNorm
 from companion.bijectors.autoregressive import InverseAutoregressive, MaskedAutoregressive
 from companion.bijectors.base import Bijector
 from companion.bijectors.coupling import AffineCoupling, SplineCoupling
-from companion.bijectors.elementary import ActNorm, Permutation
-from companion.bijectors.planar import Planar, Radial
+from companion.bijectors.permutation import Permutation
+from companion.bijectors.planar import Planar
+from companion.bijectors.radial import Radial
 
 __all__ = [
     "ActNorm",

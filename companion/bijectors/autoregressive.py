@@ -6,9 +6,8 @@ import tensorflow as tf
 
 from companion import _networks, _validation, seeds
 from companion.bijectors import scalar_maps
-from companion.bijectors.base import Bijector
+from companion.bijectors.base import Bijector, width
 from companion.bijectors.masked import MaskedNetwork
-from companion.bijectors.parameters import width
 
 __all__ = ["InverseAutoregressive", "MaskedAutoregressive"]
 

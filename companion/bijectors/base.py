@@ -1,5 +1,6 @@
 """What every bijector of this package is."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
@@ -7,7 +8,13 @@ from tensorflow_probability import bijectors as tfb
 from companion import _validation
 from companion.bijectors.memory import NoMemory
 
-__all__ = ["Bijector"]
+__all__ = ["Bijector", "width"]
+
+
+def width(dtype):
+    """The name of a floating width, Keras' own for None."""
+    name = tf.as_dtype(dtype or keras.config.floatx()).name
+    return _validation.one_of("dtype", name, ("float32", "float64"))
 
 
 class Bijector(tfb.Bijector):

@@ -5,8 +5,7 @@ import tensorflow as tf
 
 from companion import _networks, _validation, seeds
 from companion.bijectors import scalar_maps
-from companion.bijectors.base import Bijector
-from companion.bijectors.parameters import width
+from companion.bijectors.base import Bijector, width
 
 __all__ = ["AffineCoupling", "SplineCoupling"]
 
