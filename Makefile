@@ -83,7 +83,7 @@ test-colab-versions: .venv-colab/.ready  ## Run the notebooks and unit tests und
 	@touch $@
 
 .PHONY: bench
-bench: .venv-bench/.ready $(if $(filter bnn,$(BENCH)),.venv-bench-tfk/.ready)  ## Compare speed with peers (BENCH=gradients, vae or bnn)
+bench: .venv-bench/.ready $(if $(filter bnn,$(BENCH)),.venv-bench-tfk/.ready)  ## Compare speed with peers (BENCH=gradients, vae, bnn or flows)
 	.venv-bench/bin/python benchmarks/$(BENCH).py
 
 .venv-bench/.ready: pyproject.toml requirements/lock.txt $(wildcard benchmarks/requirements*.txt) $(READY)

@@ -6,6 +6,7 @@ import equinox as eqx
 import flows_problem as problem
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import paramax
 from flowjax import bijections, distributions, flows
@@ -35,9 +36,9 @@ class Program:
         """How many numbers are trained."""
         return sum(part.size for part in jax.tree.leaves(_split(self._at_start)[0]))
 
-    def nll(self):
-        """The mean negative log-likelihood of other data."""
-        return -float(self._flow.log_prob(self._judged).mean())
+    def log_prob(self, points):
+        """Log-densities at points, an array."""
+        return np.asarray(self._flow.log_prob(points))
 
     def score(self, number):
         """The seconds of calls that score so many points."""

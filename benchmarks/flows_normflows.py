@@ -2,6 +2,7 @@
 
 import flows_problem as problem
 import flows_torch
+import torch
 from normflows import NormalizingFlow, flows, nets
 from normflows.distributions import DiagGaussian
 from normflows.flows.neural_spline.coupling import PiecewiseRationalQuadraticCoupling
@@ -39,4 +40,13 @@ def _layer(data, place):
     else:
         options = {"num_blocks": 1, "use_residual_blocks": False}
         layer = flows.Reverse(flows.MaskedAffineAutoregressive(data.dim, problem.HIDDEN, **options))
+        return [layer, _reversal(data.dim)]
     return [layer, flows.Permute(data.dim, mode="swap")]
+
+
+def _reversal(dim):
+    """Its permutation, which is otherwise drawn at random."""
+    permutation = flows.Permute(dim)
+    for order in (permutation.perm, permutation.inv_perm):
+        order.copy_(torch.arange(dim - 1, -1, -1))
+    return permutation

@@ -10,6 +10,7 @@ import tensorflow as tf
 from companion import _validation, seeds
 from companion.bounds import samples
 from companion.flows.model import Flow
+from companion.flows.pace import ENOUGH_FOR_XLA
 
 __all__ = ["GRADIENTS", "FreeEnergy", "History", "fit_to_density", "free_energy"]
 
@@ -43,7 +44,7 @@ def fit_to_density(
     gradient="pathwise",
     optimizer="adam",
     annealing_steps=0,
-    jit_compile=False,
+    jit_compile="auto",
     verbose="auto",
 ):
     r"""Variational inference: moves the flow towards a density p = exp(target_log_prob) / Z, by samples of the flow.
@@ -68,7 +69,8 @@ def fit_to_density(
         optimizer: a Keras optimizer or its name.
         annealing_steps: over how many steps the weight of target_log_prob rises from 0.01 to 1. The free energy that
             is returned always has weight 1.
-        jit_compile: whether the steps are compiled by XLA.
+        jit_compile: whether the steps are compiled by XLA, which takes some seconds once and then makes the steps of a
+            small flow up to ten times as fast. "auto" does so for 2000 steps or more.
         verbose: 1 for a progress bar, 0 for none, "auto" for one on a terminal.
 
     Returns:
@@ -113,7 +115,8 @@ def fit_to_density(
         _, energies = tf.while_loop(lambda i, _: i < count, one, (tf.constant(0), energies), parallel_iterations=1)
         return energies.stack()
 
-    learn = tf.function(learn, autograph=False, jit_compile=jit_compile)
+    compiled = steps >= ENOUGH_FOR_XLA if jit_compile == "auto" else bool(jit_compile)
+    learn = tf.function(learn, autograph=False, jit_compile=compiled)
     bar = keras.utils.Progbar(steps, verbose=_verbose(verbose), stateful_metrics=["free_energy"])
     found = []
     for first in range(0, steps, _STEPS_A_CALL):
