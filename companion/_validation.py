@@ -68,6 +68,13 @@ def one_of(argument, value, allowed):
     return value
 
 
+def true_or_false(argument, value):
+    """Returns `value` if it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(message(argument, "True or False", describe(value)))
+    return bool(value)
+
+
 def finite(argument, x):
     """Returns the tensor `x` if all its entries are finite numbers."""
     if not tf.executing_eagerly():

@@ -12,6 +12,7 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from companion import bijectors as cb
+from companion.bijectors import scalar_maps
 
 TOLERANCE = {"float32": 2e-4, "float64": 1e-10}
 CASES = pytest.mark.parametrize("case", BIJECTORS, ids=lambda case: case.name)
@@ -418,3 +419,65 @@ class TestTheMask:
 def test_the_repr_says_what_each_direction_costs():
     assert repr(cb.MaskedAutoregressive(7, [8], seed=0)).endswith("forward 7, inverse 1>")
     assert repr(cb.InverseAutoregressive(7, [8], seed=0)).endswith("forward 1, inverse 7>")
+
+
+class TestFloat32:
+    @pytest.mark.parametrize("scale", [1.0, 3.0, 5.0, 50.0])
+    def test_splines_are_near_those_of_float64_at_every_shape(self, scale):
+        spline, y = scalar_maps.RationalQuadraticSpline(8, 5.0), np.linspace(-5.2, 5.2, 2000)[:, None]
+        for seed in range(20):
+            raw = np.broadcast_to(scale * np.random.default_rng(seed).standard_normal((23, 1)), (2000, 23, 1))
+            y32, raw32 = y.astype("float32"), raw.astype("float32")
+            for direction in (spline.forward, spline.inverse):
+                value, log_slope = direction(tf.constant(y32), tf.constant(raw32))
+                exact, exact_slope = direction(tf.constant(y32.astype(float)), tf.constant(raw32.astype(float)))
+                np.testing.assert_allclose(log_slope, exact_slope, atol=0.1)
+                if direction == spline.inverse:
+                    np.testing.assert_allclose(value, exact, atol=0.02)
+
+    @CASES
+    def test_a_float64_map_does_not_pass_through_float32(self, case):
+        """Differences of a millionth would show it: what is rounded to float32 moves in steps."""
+        bijector, x = case.bijector(3), case.points(3)
+        for direction in (bijector.forward, bijector.inverse):
+            slopes = jacobians(direction, x)
+            for j in range(3):
+                step = 1e-6 * np.eye(3)[j]
+                differences = (direction(x + step) - direction(x - step)).numpy() / 2e-6
+                np.testing.assert_allclose(differences, slopes[:, :, j], rtol=1e-4, atol=1e-6)
+
+
+def test_second_derivatives_of_the_planar_inverse_are_right():
+    planar, y = cb.Planar(1, seed=0, dtype="float64"), tf.constant([[0.4]], tf.float64)
+    planar.layers[0].values.assign([1.0, 1.5, 0.3])
+
+    def slope(y):
+        with tf.GradientTape() as tape:
+            tape.watch(y)
+            log_det = planar.inverse_and_log_det(y)[1]
+        return tape.gradient(log_det, y)
+
+    with tf.GradientTape() as tape:
+        tape.watch(y)
+        first = slope(y)
+    second = float(tape.gradient(first, y)[0, 0])
+    np.testing.assert_allclose(second, float((slope(y + 1e-5) - slope(y - 1e-5))[0, 0]) / 2e-5, rtol=1e-7)
+
+
+class TestUsersNets:
+    def test_a_net_of_another_width_is_refused(self):
+        net = keras.Sequential([keras.Input([1]), keras.layers.Dense(2, dtype="float64")])
+        with pytest.raises(TypeError, match="net: expected a net of dtype float64; got float32"):
+            cb.AffineCoupling(2, net=net, dtype="float64")
+
+    def test_reverse_is_true_or_false(self):
+        with pytest.raises(TypeError, match="reverse: expected True or False"):
+            cb.AffineCoupling(2, reverse="False")
+
+    def test_a_narrow_masked_net_with_a_context_keeps_every_connection(self):
+        made = cb.MaskedAutoregressive(3, hidden=(2,), context_dim=1, seed=0, dtype="float64")
+        rng = np.random.default_rng(0)
+        for variable in made.layers[0].trainable_variables:
+            variable.assign(np.abs(rng.standard_normal(variable.shape)))
+        slopes = jacobians(lambda x: made.inverse(x, context=np.ones(1)), np.abs(rng.standard_normal((5, 3))))
+        assert (slopes[:, *np.tril_indices(3, -1)] != 0).any(axis=0).all()

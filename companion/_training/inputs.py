@@ -5,8 +5,8 @@ an array at once, a stream when the batch comes. The check is the model's `check
 and returns the batch as a NumPy array of the right width, or raises.
 """
 
-import functools
 import re
+import weakref
 
 import keras
 import numpy as np
@@ -82,9 +82,13 @@ def _checked_dataset(argument, dataset, model):
     if not spec.shape.is_compatible_with(shape):
         raise ValueError(_validation.message(argument, f"batches of shape {shape}", f"shape {spec.shape}"))
 
+    check_data = weakref.WeakMethod(model.check_data)  # TensorFlow keeps the function of a `tf.numpy_function` for ever
+
+    def check(x):
+        return check_data()(argument, x)
+
     def on_batch(*batch):
         x = _only_x(argument, batch if len(batch) > 1 else batch[0])
-        check = functools.partial(model.check_data, argument)
         return tf.ensure_shape(tf.numpy_function(check, [x], model.variable_dtype, stateful=False), shape)
 
     return dataset.map(on_batch).prefetch(tf.data.AUTOTUNE)

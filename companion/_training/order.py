@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from companion import _validation, seeds
 
-__all__ = ["with_repeatable_order"]
+__all__ = ["batch_size_of", "split", "with_repeatable_order"]
 
 
 def with_repeatable_order(given, seed, steps_per_execution, places):
@@ -28,16 +28,16 @@ def with_repeatable_order(given, seed, steps_per_execution, places):
     """
     if not isinstance(given["x"], np.ndarray):
         return (given if isinstance(given["x"], keras.utils.PyDataset) else {**given, "shuffle": False}), None, 1
-    given = _split(given)
+    given = split(given)
     callbacks = given.get("callbacks")
     shuffle = given.get("shuffle", True)
     if not shuffle or shuffle == "batch" or isinstance(callbacks, keras.callbacks.CallbackList):
         return given, None, 1
-    batch_size = given.get("batch_size") or 32
+    batch_size = batch_size_of(given)
     if isinstance(given.get("validation_data"), np.ndarray):
         given["validation_batch_size"] = given.get("validation_batch_size") or batch_size
     examples, start = tf.constant(given["x"]), _Start()
-    num_batches = -(-len(examples) // _validation.count("batch_size", batch_size))
+    num_batches = -(-len(examples) // batch_size)
     whole_passes = given.get("steps_per_epoch") is None
     in_blocks = places and whole_passes and len(examples) % batch_size == 0  # one block a call, none across passes
     at_a_time = steps_per_execution if in_blocks else 1
@@ -52,11 +52,16 @@ def with_repeatable_order(given, seed, steps_per_execution, places):
     instead = {"x": _plain(batches), "batch_size": None, "shuffle": False}
     if endless:
         instead["steps_per_epoch"] = given.get("steps_per_epoch") or num_batches
-    instead["callbacks"] = [start, *tf.nest.flatten(callbacks or [])]
+    instead["callbacks"] = [_Watch(start), *tf.nest.flatten(callbacks or [])]
     return {**given, **instead}, examples if places else None, at_a_time
 
 
-def _split(given):
+def batch_size_of(given):
+    """How many examples a batch has; 32 where nothing is said, as in Keras."""
+    return 32 if given.get("batch_size") is None else _validation.count("batch_size", given["batch_size"])
+
+
+def split(given):
     """The last examples of x as validation data, if `validation_split` asks for it, as in Keras."""
     share, x = given.get("validation_split", 0.0), given["x"]
     number = isinstance(share, (int, float)) and not isinstance(share, bool)
@@ -72,20 +77,34 @@ def _split(given):
     return {**given, "x": x[:start], "validation_data": x[start:]}
 
 
-class _Start(keras.callbacks.Callback):
-    """How many steps had been taken when the first epoch and the present one began: not zero in a run that goes on."""
+class _Start:
+    """How many steps had been taken when the first epoch and the present one began: not zero in a run that goes on.
+
+    It does not know the model, for TensorFlow keeps for ever what the function of a `tf.py_function` closes over.
+    """
 
     def __init__(self):
-        super().__init__()
         self._first, self._present = None, None
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._present = int(self.model.steps_taken.numpy())
-        self._first = self._present if self._first is None else self._first
+    def note(self, steps_taken):
+        """An epoch begins."""
+        self._present = steps_taken
+        self._first = steps_taken if self._first is None else self._first
 
     def steps(self, after, endless):
         """How many steps come before a pass: one of many in a row, or that of the present epoch."""
         return self._first + after if endless else self._present
+
+
+class _Watch(keras.callbacks.Callback):
+    """Tells a `_Start` when an epoch begins."""
+
+    def __init__(self, start):
+        super().__init__()
+        self._start = start
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start.note(int(self.model.steps_taken.numpy()))
 
 
 def _shuffled_places(num_examples, batch_size, at_a_time, endless, seed_of_pass):

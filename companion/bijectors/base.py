@@ -58,8 +58,6 @@ class Bijector(tfb.Bijector):
             name=name or type(self).__name__.lower(),
         )
         self.dim, self.context_dim, self.layers = dim, context_dim, tuple(layers)
-        # for TFP and TensorFlow, which know nothing of Keras' variables
-        self._tf_variables = tuple(v.value for layer in layers for v in layer.variables)
 
     def forward_and_log_det(self, x, context=None):
         """y = g(x) and log |det dg/dx|, in one pass.
@@ -83,6 +81,16 @@ class Bijector(tfb.Bijector):
         """The x of which y = g(x), and log |det dx/dy|, in one pass; arguments as for `forward_and_log_det`."""
         y = self._vectors("y", y)
         return self._inverse_pass(y, self._context(context, y))
+
+    @property
+    def variables(self):
+        """The `tf.Variable`s of the layers, for TFP and TensorFlow, which know nothing of Keras' variables."""
+        return tuple(v.value for layer in self.layers for v in layer.variables)
+
+    @property
+    def trainable_variables(self):
+        """Those that are trained."""
+        return tuple(v.value for layer in self.layers for v in layer.trainable_variables)
 
     def get_config(self):
         """The arguments that make this bijector anew; Keras saves the weights beside it."""
@@ -136,7 +144,7 @@ class Bijector(tfb.Bijector):
         if x.dtype != self.dtype:
             raise TypeError(_validation.message(argument, self.dtype.name, x.dtype.name))
         self._require_length(argument, x.shape, self.dim)
-        return x
+        return x if x.shape[-1] else tf.ensure_shape(x, [*x.shape[:-1], self.dim])
 
     def _context(self, context, x):
         """The context with the leading dimensions of x, or None."""

@@ -19,7 +19,7 @@ class _Coupling(Bijector):
         dim = _validation.count("dim", dim, minimum=2)
         if context_dim is not None:
             context_dim = _validation.count("context_dim", context_dim)
-        self.reverse = _validation.one_of("reverse", str(reverse), ("True", "False")) == "True"
+        self.reverse = _validation.true_or_false("reverse", reverse)
         self.seed = seeds.any_seed() if seed is None else _validation.count("seed", seed, minimum=0)
         self.hidden, self._given = _networks.widths("hidden", hidden), net
         self._map, self._num_kept = scalar_map, dim // 2
@@ -29,8 +29,11 @@ class _Coupling(Bijector):
         if net is None:
             sizes = [*self.hidden, num_outputs]
             net = keras.Sequential(_networks.dense(sizes, policy, (self.seed,), last_scale=0.1))
+            net.dtype_policy = policy
         elif not isinstance(net, keras.layers.Layer):
             raise TypeError(_validation.message("net", "a Keras model or layer, or None", _validation.describe(net)))
+        elif net.compute_dtype != policy:
+            raise TypeError(_validation.message("net", f"a net of dtype {policy}", net.compute_dtype))
         _networks.require_outputs("net", net, (num_inputs,), (num_outputs,), "the scalar maps' parameters")
         super().__init__(dim, [net], parameters, context_dim, policy, name)
 
@@ -88,7 +91,9 @@ class AffineCoupling(_Coupling):
         hidden: widths of the hidden layers of the net that gives t and s.
         reverse: whether the last dim // 2 coordinates stay instead of the first.
         net: in the place of `hidden`, a Keras model from [batch, dim // 2 + context_dim] to
-            [batch, 2 (dim - dim // 2)]: all t, then all s.
+            [batch, 2 (dim - dim // 2)]: all t, then all s. It is called as in
+            inference also in training: a density depends neither on chance (dropout) nor on the batch (batch
+            normalisation, which keeps the statistics it came with).
         context_dim: the length of a context vector, which the net takes beside the coordinates; None for none.
         seed: an integer that decides the net's initial weights. None for one that Keras draws.
         dtype: "float32" or "float64"; None for Keras' floatx.
@@ -141,7 +146,9 @@ class SplineCoupling(_Coupling):
         bound: half the length of the interval.
         reverse: whether the last dim // 2 coordinates stay instead of the first.
         net: in the place of `hidden`, a Keras model from [batch, dim // 2 + context_dim] to
-            [batch, (3 bins - 1) (dim - dim // 2)].
+            [batch, (3 bins - 1) (dim - dim // 2)]. It is called as in
+            inference also in training: a density depends neither on chance (dropout) nor on the batch (batch
+            normalisation, which keeps the statistics it came with).
         context_dim: the length of a context vector, which the net takes beside the coordinates; None for none.
         seed: an integer that decides the net's initial weights. None for one that Keras draws.
         dtype: "float32" or "float64"; None for Keras' floatx.

@@ -59,8 +59,7 @@ class MaskedNetwork(keras.layers.Layer):
         super().__init__(dtype=dtype, autocast=False)
         self.dim, self.num_parameters = dim, num_parameters
         degrees = [np.concatenate([np.asarray(places) + 1, np.zeros(context_dim or 0, int)])]
-        least = 0 if context_dim or dim == 1 else 1  # a unit of degree 0 sees the context alone
-        degrees += [np.round(np.linspace(least, dim - 1, width)) for width in hidden]
+        degrees += [_degrees(width, dim, context_dim) for width in hidden]
         outputs = np.tile(np.asarray(places) + 1, num_parameters)
         masks = [low[:, None] <= high for low, high in itertools.pairwise(degrees)]
         masks = iter([*masks, degrees[-1][:, None] < outputs])
@@ -80,3 +79,9 @@ class MaskedNetwork(keras.layers.Layer):
         for layer in self.dense:
             outputs = layer(outputs)
         return tf.reshape(outputs, tf.concat([tf.shape(x)[:-1], [self.num_parameters, self.dim]], axis=0))
+
+
+def _degrees(width, dim, context_dim):
+    """The degrees of hidden units, evenly spread; those of degree 0 see the context alone, if there is room for it."""
+    least = 0 if dim == 1 or (context_dim and width >= dim) else 1
+    return np.round(np.linspace(least, dim - 1, width))

@@ -29,7 +29,7 @@ class Planar(FromParameters):
     m(0) = 0, with 1 + m(t) at least 0.001: the determinant stays positive in float32 too, at every step of training.
 
     The inverse has no closed form: it is the root of one scalar equation for each vector, found by Chandrupatla's
-    method, and differentiated by the implicit function theorem (first derivatives only).
+    method, and differentiated as two steps of Newton's, whose derivatives are those of the root up to the third.
 
     Args:
         dim: the length of the vectors.
@@ -97,6 +97,9 @@ def _preimage(target, slope):
         value_tolerance=0.0,
         max_iterations=100,
     ).estimated_root
-    root = tf.stop_gradient(root)
-    h = tf.tanh(root)
-    return root - excess(root, target, slope) / tf.stop_gradient(1.0 + slope * (1.0 - h * h))  # one step of Newton's
+
+    def newton(a):
+        h = tf.tanh(a)
+        return a - excess(a, target, slope) / (1.0 + slope * (1.0 - h * h))
+
+    return newton(newton(tf.stop_gradient(root)))  # where it was, with its derivatives up to the third

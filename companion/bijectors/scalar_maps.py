@@ -71,7 +71,7 @@ class RationalQuadraticSpline:
         here = self._bin_of(within, widths)
         start, w, y, h = *widths.at(here), *heights.at(here)
         d0, d1 = here.ends(derivatives)
-        s, share = h / w, (within - start) / w
+        s, share = h / w, tf.clip_by_value((within - start) / w, 0.0, 1.0)
         product = share * (1.0 - share)
         below = s + (d1 + d0 - 2.0 * s) * product
         value = y + h * (s * share * share + d0 * product) / below
@@ -84,10 +84,13 @@ class RationalQuadraticSpline:
         here = self._bin_of(within, heights)
         start, h, x, w = *heights.at(here), *widths.at(here)
         d0, d1 = here.ends(derivatives)
-        s, rise = h / w, within - start
+        s, rise = h / w, tf.clip_by_value(within - start, 0.0, h)
         bend = d1 + d0 - 2.0 * s
         a, b, c = h * (s - d0) + rise * bend, h * d0 - rise * bend, -s * rise
-        share = -2.0 * c / (b + tf.sqrt(tf.maximum(b * b - 4.0 * a * c, 0.0)))
+        root = tf.sqrt(tf.maximum(b * b - 4.0 * a * c, 0.0))
+        up = b > 0.0  # the root without cancellation; where b <= 0, a >= -b - c > 0
+        share = tf.where(up, -2.0 * c, root - b) / tf.where(up, b + root, 2.0 * a)
+        share = tf.clip_by_value(share, 0.0, 1.0)
         below = s + bend * share * (1.0 - share)
         value = x + w * share
         return tf.where(inside, value, y), tf.where(inside, -_log_derivative(s, d0, d1, share, below), 0.0)

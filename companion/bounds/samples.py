@@ -49,18 +49,18 @@ def score(values, log_q):
     return tf.stop_gradient(values) * (log_q - tf.stop_gradient(log_q))
 
 
-def evaluate(log_joint, z, log_q):
+def evaluate(log_joint, z, log_q, argument="log_joint"):
     """log p(x, z) at the samples: one number a sample and member of the batch, of the posterior's width."""
     values = log_joint(z)
     try:
         values = tf.convert_to_tensor(values)
     except (TypeError, ValueError) as error:
-        raise TypeError(_validation.message("log_joint", "a tensor of floats", _validation.describe(values))) from error
+        raise TypeError(_validation.message(argument, "a tensor of floats", _validation.describe(values))) from error
     if values.dtype != log_q.dtype:
         expected = f"values of dtype {log_q.dtype.name}, the width of the posterior"
-        raise TypeError(_validation.message("log_joint", expected, values.dtype.name))
+        raise TypeError(_validation.message(argument, expected, values.dtype.name))
     if values.shape.rank != log_q.shape.rank or not values.shape.is_compatible_with(log_q.shape):
         expected = f"one value a sample and member of the batch, shape {log_q.shape}"
         got = f"shape {values.shape} from z of shape {z.shape}"
-        raise ValueError(_validation.message("log_joint", expected, got))
+        raise ValueError(_validation.message(argument, expected, got))
     return values

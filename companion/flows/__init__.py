@@ -5,7 +5,7 @@ that needs the reparameterization trick. `coupling_flow`, `autoregressive_flow`,
 whole flows; `FlowPosterior` is one inside of `companion.VAE`.
 """
 
-from companion.flows.density import FreeEnergy, History, fit_to_density, free_energy
+from companion.flows.density import FreeEnergy, FreeEnergyHistory, fit_to_density, free_energy
 from companion.flows.makers import autoregressive_flow, coupling_flow, planar_flow, radial_flow
 from companion.flows.model import Cost, Flow
 from companion.flows.posterior import FlowPosterior
@@ -15,7 +15,7 @@ __all__ = [
     "Flow",
     "FlowPosterior",
     "FreeEnergy",
-    "History",
+    "FreeEnergyHistory",
     "autoregressive_flow",
     "coupling_flow",
     "fit_to_density",

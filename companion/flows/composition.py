@@ -62,6 +62,10 @@ class Maps:
         self.key = next(_KEYS)
         _MAPS[self.key] = self
 
+    def learnt(self):
+        """The `tf.Variable`s of the maps that are trained."""
+        return [v for bijector in self.bijectors for v in bijector.trainable_variables]
+
     def __iter__(self):
         """Each map with the number of dimensions of an event before it."""
         return zip(self.bijectors, (shape.rank for shape in self.event_shapes), strict=False)
@@ -72,13 +76,12 @@ class Maps:
 
 
 class _MemoryOfSamples:
-    """Inside a graph, where a sample came from, so that log q of it is had from the pass that made it.
-
-    Nothing in eager mode, where the variables may have changed since.
-    """
+    """Inside a graph, if that was asked for, where a sample came from; nothing in eager mode."""
 
     def __get__(self, bijector, owner=None):
-        return Direct(bijector) if bijector is None or tf.executing_eagerly() else _Remembering(bijector)
+        if bijector is None or not bijector.remembers or tf.executing_eagerly():
+            return Direct(bijector)
+        return _Remembering(bijector)
 
 
 class _Remembering(Direct):
@@ -108,16 +111,19 @@ class Composition(tfb.AutoCompositeTensorBijector):
         dtype: of the vectors.
         context: a tensor for the bijectors that take one, or None.
         learnt: the variables of the maps, for TFP, which looks for them here; None for finding them.
+        remembers: whether log q of a sample is had, inside a graph, from the pass that made it: right only where both
+            stand under the same tapes, and no variable changes in between.
     """
 
     _cache = _MemoryOfSamples()
 
-    def __init__(self, key, dtype, context=None, learnt=None, name="composition"):
-        self.key, self.context = key, context
+    def __init__(self, key, dtype, context=None, learnt=None, remembers=False, name="composition"):
+        self.key, self.context, self.remembers = key, context, remembers
         self.maps = self._no_dependency(_MAPS[key])
         self.made = self._no_dependency([])
-        self.learnt = [v for bijector in self.maps.bijectors for v in bijector.variables] if learnt is None else learnt
-        parameters = {"key": key, "dtype": dtype, "context": context, "learnt": self.learnt, "name": name}
+        self.learnt = self.maps.learnt() if learnt is None else learnt
+        parameters = {"key": key, "dtype": dtype, "context": context, "learnt": self.learnt, "remembers": remembers}
+        parameters["name"] = name
         super().__init__(
             forward_min_event_ndims=self.maps.event_shapes[0].rank,
             inverse_min_event_ndims=self.maps.event_shapes[-1].rank,

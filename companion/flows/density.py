@@ -12,14 +12,14 @@ from companion.bounds import samples
 from companion.flows.model import Flow
 from companion.flows.pace import ENOUGH_FOR_XLA
 
-__all__ = ["GRADIENTS", "FreeEnergy", "History", "fit_to_density", "free_energy"]
+__all__ = ["GRADIENTS", "FreeEnergy", "FreeEnergyHistory", "fit_to_density", "free_energy"]
 
 GRADIENTS = ("pathwise", "sticking_the_landing")
 _STEPS_A_CALL = 50
 _LEAST_WEIGHT = 0.01  # of the target where annealing begins
 
 
-class History(NamedTuple):
+class FreeEnergyHistory(NamedTuple):
     """What happened in a fit.
 
     Attributes:
@@ -74,12 +74,12 @@ def fit_to_density(
         verbose: 1 for a progress bar, 0 for none, "auto" for one on a terminal.
 
     Returns:
-        A `History`.
+        A `FreeEnergyHistory`.
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if an argument is out of its domain, target_log_prob returns a wrong shape, or the free energy
-            becomes infinite or NaN.
+        ValueError: if an argument is out of its domain, target_log_prob returns a wrong shape or has no gradient, or
+            the free energy becomes infinite or NaN; the flow is then as it was at most 50 steps before.
 
     Reference:
         Rezende and Mohamed (2015); Roeder, Wu and Duvenaud (2017) for sticking the landing. Chapter: Normalizing flows.
@@ -121,14 +121,17 @@ def fit_to_density(
     found = []
     for first in range(0, steps, _STEPS_A_CALL):
         count = min(_STEPS_A_CALL, steps - first)
+        before = [(variable, variable.numpy()) for variable in (*flow.variables, *optimizer.variables)]
         energies = learn(tf.constant(first), tf.constant(count)).numpy()[:count]
         if not np.isfinite(energies).all():
+            for variable, value in before:
+                variable.assign(value)
             place = first + int(np.argmax(~np.isfinite(energies)))
             got = f"{energies[place - first]} in step {place}"
             raise ValueError(_validation.message("the free energy", "finite numbers", got))
         found.append(energies)
         bar.update(first + count, [("free_energy", energies.mean())])
-    return History(np.concatenate(found))
+    return FreeEnergyHistory(np.concatenate(found))
 
 
 def free_energy(flow, target_log_prob, num_samples, seed=None):
@@ -161,7 +164,7 @@ def free_energy(flow, target_log_prob, num_samples, seed=None):
     flow = _checked_flow(flow)
     _validation.function("target_log_prob", target_log_prob)
     z, log_q = flow.sample_and_log_prob(_validation.count("num_samples", num_samples, minimum=2), seed)
-    values = log_q - samples.evaluate(target_log_prob, z, log_q)
+    values = log_q - samples.evaluate(target_log_prob, z, log_q, "target_log_prob")
     values = _validation.finite("log q(z) - target_log_prob(z)", values).numpy().astype(float)
     return FreeEnergy(float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5))
 
@@ -171,7 +174,7 @@ def _step(flow, target_log_prob, num_samples, seed, gradient, optimizer, weight)
     variables = flow.trainable_variables
     with tf.GradientTape() as tape:
         log_q, log_p = log_densities(flow, target_log_prob, num_samples, seed, gradient)
-        loss = tf.reduce_mean(log_q - weight * log_p)
+        loss = tf.add_n([tf.reduce_mean(log_q - weight * log_p), *flow.losses])  # those are of the nets' regularizers
     optimizer.apply(tape.gradient(loss, variables), variables)
     return tf.reduce_mean(log_q - log_p)
 
@@ -181,7 +184,13 @@ def log_densities(flow, target_log_prob, num_samples, seed, gradient):
     z, log_q = flow.sample_and_log_prob(num_samples, seed)
     if gradient == "sticking_the_landing":
         z, log_q = samples.log_density(flow.distribution, z, gradient)
-    return log_q, samples.evaluate(target_log_prob, z, log_q)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(z)
+        log_p = samples.evaluate(target_log_prob, z, log_q, "target_log_prob")
+    if tape.gradient(log_p, z) is None:
+        expected = "a function of z that TensorFlow can differentiate (no NumPy, no tf.stop_gradient)"
+        raise ValueError(_validation.message("target_log_prob", expected, "values without a gradient"))
+    return log_q, log_p
 
 
 def _weight(step, annealing_steps, dtype):
@@ -201,4 +210,6 @@ def _checked_flow(flow):
 def _verbose(verbose):
     if verbose == "auto":
         return int(sys.stdout.isatty())
-    return _validation.one_of("verbose", str(verbose), ("0", "1")) == "1"
+    if not isinstance(verbose, (bool, int)):
+        raise TypeError(_validation.message("verbose", '0, 1 or "auto"', _validation.describe(verbose)))
+    return int(bool(verbose))

@@ -137,6 +137,8 @@ class Flow(TrainedOnExamples):
     def distribution(self):
         """The flow as a `tfd.TransformedDistribution`, which reads the variables when it is used.
 
+        Eagerly it runs op by op; inside of a `tf.function` it is as fast as `log_prob` and `sample`.
+
         Raises:
             ValueError: if the flow is conditional: use `distribution_given`.
         """
@@ -182,7 +184,12 @@ class Flow(TrainedOnExamples):
             values = in_chunks(lambda _, rows: self._scored(rows, None), rows, self._numbers_an_example)
         else:
             context = tf.broadcast_to(context, tf.concat([batch, [self.context_dim]], axis=0))
-            values = self._scored(rows, tf.reshape(context, [-1, self.context_dim]))
+            flat = tf.concat([tf.reshape(v, [tf.shape(rows)[0], -1]) for v in (rows, context)], axis=1)
+
+            def of_pairs(_, pairs):
+                return self._scored(*packing.unpack(pairs, self.event_shape, self.context_dim))
+
+            values = in_chunks(of_pairs, flat, self._numbers_an_example)
         return tf.ensure_shape(tf.reshape(_no_nan(values), batch), x.shape[: x.shape.rank - len(self.event_shape)])
 
     def sample(self, n, seed=None, context=None):
@@ -265,7 +272,8 @@ class Flow(TrainedOnExamples):
                 about twice as fast. "auto" does so where a `fit` to an array takes 2000 steps or more (on a GPU: where
                 Keras would).
             steps_per_execution: how many steps Keras takes at a time; callbacks for batches come as often. "auto"
-                takes, for arrays, the largest number up to 100 that divides the number of batches of an epoch.
+                takes, for arrays, the largest number up to 100 that divides the number of batches of an epoch (100 for
+                longer epochs that XLA compiles).
             **kwargs: as in Keras, without metrics.
 
         Raises:
@@ -285,7 +293,8 @@ class Flow(TrainedOnExamples):
             return
         steps, enough = choose(given, self.distribute_strategy.num_replicas_in_sync > 1)
         steps = steps if self._auto["steps_per_execution"] else self.steps_per_execution
-        compiled = self.jit_compile or (self._auto["jit_compile"] and enough)
+        stays = self.jit_compile and (steps == self.steps_per_execution or not self._auto["jit_compile"])
+        compiled = stays or (self._auto["jit_compile"] and enough)
         if (steps, compiled) != (self.steps_per_execution, self.jit_compile):
             self.steps_per_execution, self.jit_compile = steps, compiled
             self.train_function = self.test_function = None
@@ -495,10 +504,9 @@ def _checked_bijectors(bijectors):
     bijectors = tuple(flattened(bijectors))
     for place, bijector in enumerate(bijectors):
         argument = f"bijectors[{place}]"
-        for part, _ in parts_of(bijector):
-            if any(isinstance(v, keras.Variable) for v in part.parameters.values()):
-                expected = "a tf.Variable where TFP's bijectors are to learn (TFP takes a Keras variable's value once)"
-                raise TypeError(_validation.message(argument, expected, f"a keras.Variable in {type(part).__name__}"))
+        if _holds_keras_variable(bijector):
+            expected = "a tf.Variable where TFP's bijectors are to learn (TFP takes a Keras variable's value once)"
+            raise TypeError(_validation.message(argument, expected, f"a keras.Variable in {type(bijector).__name__}"))
         if any(isinstance(part, ActNorm) and inverted for part, inverted in parts_of(bijector)):
             expected = "ActNorm itself, not inside of tfb.Invert: its inverse is a scale and a shift too"
             raise ValueError(_validation.message(argument, expected, type(bijector).__name__))
@@ -517,13 +525,15 @@ def _event_shape(event_shape, bijectors, base):
             start, shape = known[-1], tf.TensorShape(dims[known[-1]][-1])
         elif isinstance(base, tfd.Distribution):
             start, shape = 0, base.event_shape
+            if shape.rank == 0:
+                raise ValueError(_validation.message("base", "an event shape of at least one length", "[]"))
         else:
             raise ValueError(_validation.message("event_shape", "a shape, for no bijector tells it", "None"))
         for bijector in bijectors[start:]:
             shape = bijector.forward_event_shape(shape)
         return tuple(shape)
     lengths = event_shape if isinstance(event_shape, (list, tuple, tf.TensorShape)) else [event_shape]
-    if not len(lengths):
+    if not len(lengths):  # what has no axis is no event that `fit` could tell from the examples
         raise ValueError(_validation.message("event_shape", "at least one length", "[]"))
     return tuple(_validation.count(f"event_shape[{i}]", length) for i, length in enumerate(lengths))
 
@@ -596,13 +606,19 @@ def _require_no_broadcast(bijector, place, before, after, dtype):
         raise ValueError(_validation.message(argument, expected, got))
 
 
+def _holds_keras_variable(value):
+    parameters = value.parameters.values() if isinstance(value, (tfd.Distribution, tfb.Bijector)) else ()
+    return isinstance(value, keras.Variable) or any(map(_holds_keras_variable, parameters))
+
+
 def _to_start(bijector):
     return isinstance(bijector, ActNorm) and not bijector.initialized
 
 
 def _real_numbers(argument, values, dtype):
     """Finite numbers of any width as a tensor of the flow's."""
-    if isinstance(values, (list, tuple, np.ndarray, int, float)) or getattr(values, "dtype", tf.string).is_integer:
+    integer = getattr(getattr(values, "dtype", None), "is_integer", False)  # of a tf.DType
+    if isinstance(values, (list, tuple, np.ndarray, np.generic, int, float)) or integer:
         values = np.asarray(values)
         values = values.astype(dtype) if values.dtype.kind in "iub" else values
     values = _validation.float_tensor(argument, values, tf.as_dtype(dtype))
@@ -622,6 +638,9 @@ def _require_base(base, shape, dtype):
     if base is None:
         return
     _validation.distribution("base", base)
+    if _holds_keras_variable(base):
+        expected = "tf.Variables where it is to learn (TFP takes a Keras variable's value once)"
+        raise TypeError(_validation.message("base", expected, "a keras.Variable"))
     if base.event_shape != shape or base.batch_shape.rank != 0:
         expected = f"a {dtype} distribution of event shape {shape} and no batch"
         got = f"event shape {base.event_shape}, batch shape {base.batch_shape}"

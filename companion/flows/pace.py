@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from companion._training import order
+
 __all__ = ["ENOUGH_FOR_XLA", "choose"]
 
 ENOUGH_FOR_XLA = 2000  # steps, from which on compiling has paid
@@ -19,14 +21,12 @@ def choose(given, several_devices):
         several_devices: whether a strategy shares the batches out.
 
     Returns:
-        The number of steps at a time, a divisor of that of an epoch, and whether there are enough steps for XLA.
+        The number of steps at a time, and whether there are enough steps for XLA.
     """
     if several_devices or not isinstance(given["x"], np.ndarray):
         return 1, False
-    validation_split = given.get("validation_split") or 0.0
-    kept = (
-        len(given["x"]) if given.get("validation_data") is not None else int(len(given["x"]) * (1 - validation_split))
-    )
-    batches = given.get("steps_per_epoch") or -(-kept // (given.get("batch_size") or 32))
-    at_a_time = max(n for n in range(1, min(batches, _MOST_AT_A_TIME) + 1) if batches % n == 0)
-    return at_a_time, at_a_time > 1 and batches * given.get("epochs", 1) >= ENOUGH_FOR_XLA
+    batches = given.get("steps_per_epoch") or -(-len(order.split(given)["x"]) // order.batch_size_of(given))
+    enough = batches * given.get("epochs", 1) >= ENOUGH_FOR_XLA
+    if enough and batches > _MOST_AT_A_TIME:
+        return _MOST_AT_A_TIME, True  # the program takes a rest that does not divide
+    return max(n for n in range(1, min(batches, _MOST_AT_A_TIME) + 1) if batches % n == 0), enough and batches > 1

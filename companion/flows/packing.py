@@ -22,13 +22,13 @@ def pack(argument, x, context, flow):
         context: an array for an array x, else None, for a stream is one of pairs.
         flow: a `Flow`.
     """
-    x = np.asarray(x) if isinstance(x, list) else x
     if flow.context_dim is None:
+        x = np.asarray(x) if isinstance(x, list) else x
         if context is not None:
             expected = "nothing, for no bijector takes a context"
             raise ValueError(_validation.message("context", expected, _validation.describe(context)))
         return x
-    if isinstance(x, tuple) and len(x) == 2 and context is None:
+    if isinstance(x, (tuple, list)) and len(x) == 2 and context is None:
         x, context = x
     if isinstance(x, tf.data.Dataset):
         if not isinstance(x.element_spec, tuple) or len(x.element_spec) != 2:

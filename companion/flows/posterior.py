@@ -78,7 +78,7 @@ class FlowPosterior(keras.layers.Layer):
         loc, rho, context = tf.split(outputs, [d, d, self.context_dim], axis=-1)
         smallest = np.finfo(outputs.dtype.as_numpy_dtype).tiny
         base = tfd.Independent(tfd.Normal(loc, tf.nn.softplus(rho) + smallest), reinterpreted_batch_ndims=1)
-        return tfd.TransformedDistribution(base, Composition(self._maps.key, outputs.dtype, context))
+        return tfd.TransformedDistribution(base, Composition(self._maps.key, outputs.dtype, context, remembers=True))
 
     def standard_normal(self, latent_dim, dtype):
         """N(0, I)."""

@@ -6,7 +6,7 @@ from tensorflow_probability import bijectors as tfb
 
 from companion import _validation
 from companion.bijectors import Bijector
-from companion.flows.composition import is_inverse
+from companion.flows.composition import Composition, is_inverse
 
 __all__ = [
     "AdoptedVariables",
@@ -25,6 +25,8 @@ def flattened(bijectors):
     for bijector in bijectors:
         if isinstance(bijector, _CHAINS):
             yield from flattened(reversed(bijector.bijectors))
+        elif isinstance(bijector, Composition) and bijector.context is None:
+            yield from flattened(bijector.maps.bijectors)
         else:
             yield bijector
 
