@@ -13,6 +13,7 @@ from tensorflow_probability import distributions as tfd
 
 from companion import bijectors as cb
 from companion.bijectors import scalar_maps
+from companion.bijectors.planar import _preimage as preimage
 
 TOLERANCE = {"float32": 2e-4, "float64": 1e-10}
 CASES = pytest.mark.parametrize("case", BIJECTORS, ids=lambda case: case.name)
@@ -445,6 +446,16 @@ class TestFloat32:
                 step = 1e-6 * np.eye(3)[j]
                 differences = (direction(x + step) - direction(x - step)).numpy() / 2e-6
                 np.testing.assert_allclose(differences, slopes[:, :, j], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("slope", [-0.999, -0.9, -0.3, 0.0, 0.5, 3.0, 50.0])
+def test_the_planar_inverse_finds_the_root_in_float32(mode, slope):
+    y = np.concatenate([np.random.default_rng(0).standard_normal(20000) * 2, [0.0, 60.0, -60.0]]).astype("float32")
+    root = MODES[mode](lambda: preimage(tf.constant(y), tf.constant(slope, tf.float32))).numpy().astype(float)
+    assert np.isfinite(root).all()
+    excess = root + slope * np.tanh(root) - y
+    assert np.abs(excess).max() <= 8e-6 * max(1.0, abs(slope))
 
 
 def test_second_derivatives_of_the_planar_inverse_are_right():

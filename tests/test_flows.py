@@ -402,6 +402,26 @@ class TestPace:
         np.testing.assert_allclose(*losses, rtol=1e-3)
         assert int(long.steps_taken.numpy()) == 206
 
+    def test_nets_from_outside_are_not_compiled_unasked(self):
+        x = np.random.default_rng(0).standard_normal((50, 2)).astype("float32")
+        net = keras.Sequential([keras.Input([1]), keras.layers.Dense(2)])
+        flow = Flow([cb.AffineCoupling(2, net=net)], seed=0)
+        flow.compile("adam")
+        flow.fit(x, batch_size=10, epochs=4, verbose=0)
+        assert not flow.jit_compile
+
+    def test_a_target_that_xla_does_not_know_is_fitted_all_the_same(self, monkeypatch):
+        @tf.custom_gradient
+        def target(z):
+            value = tf.ensure_shape(tf.numpy_function(lambda z: -0.5 * (z**2).sum(1), [z], tf.float32), [None])
+            return value, lambda upstream: -upstream[:, None] * z
+
+        monkeypatch.setattr("companion.flows.density.ENOUGH_FOR_XLA", 4)
+        flow = flows.planar_flow(2, layers=1, seed=0)
+        assert np.isfinite(flows.fit_to_density(flow, target, 10, 8).free_energy).all()
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            flows.fit_to_density(flow, target, 10, 8, jit_compile=True)
+
     def test_what_was_said_is_kept(self):
         x = np.random.default_rng(0).standard_normal((50, 2)).astype("float32")
         flow = self.made(jit_compile=False, steps_per_execution=3)

@@ -47,6 +47,7 @@ class Bijector(tfb.Bijector):
     """
 
     _cache = NoMemory()
+    has_users_net = False  # whether a net came from outside
     forward_passes = 0
     inverse_passes = 0
 

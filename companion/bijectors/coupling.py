@@ -21,6 +21,7 @@ class _Coupling(Bijector):
             context_dim = _validation.count("context_dim", context_dim)
         self.reverse = _validation.true_or_false("reverse", reverse)
         self.seed = seeds.any_seed() if seed is None else _validation.count("seed", seed, minimum=0)
+        self.has_users_net = net is not None
         self.hidden, self._given = _networks.widths("hidden", hidden), net
         self._map, self._num_kept = scalar_map, dim // 2
         num_moved, policy = dim - self._num_kept, width(dtype)

@@ -2,11 +2,12 @@
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from companion.bijectors.parameters import FromParameters, above_minus_one, dot
 
 __all__ = ["Planar"]
+
+_SEARCH = 60  # iterations, each of which halves the step or the bracket at least
 
 
 @keras.saving.register_keras_serializable(package="companion.bijectors")
@@ -28,8 +29,9 @@ class Planar(FromParameters):
     0 is not 0, so that their :math:`\hat u` grows without bound as w goes to 0. Here m is softplus, shifted so that
     m(0) = 0, with 1 + m(t) at least 0.001: the determinant stays positive in float32 too, at every step of training.
 
-    The inverse has no closed form: it is the root of one scalar equation for each vector, found by Chandrupatla's
-    method, and differentiated as two steps of Newton's, whose derivatives are those of the root up to the third.
+    The inverse has no closed form: it is the root of one scalar equation for each vector, found by Newton's method
+    inside of a bracket, and differentiated as two more of its steps, whose derivatives are those of the root up to the
+    third.
 
     Args:
         dim: the length of the vectors.
@@ -81,25 +83,26 @@ def _log_slope(slope, h):
 
 
 def _preimage(target, slope):
-    """The root a of a + slope tanh(a) = target: its value by bracketing, its derivatives by those of the equation."""
+    """The root a of a + slope tanh(a) = target, by Newton's method inside of a bracket, and its derivatives."""
     slope = slope + tf.zeros_like(target)
-
-    def excess(a, target, slope):
-        return a + slope * tf.tanh(a) - target
-
     fixed_target, fixed_slope = tf.stop_gradient(target), tf.stop_gradient(slope)
-    reach = tf.abs(fixed_slope)
-    root = tfp.math.find_root_chandrupatla(
-        lambda a: excess(a, fixed_target, fixed_slope),
-        low=fixed_target - reach,
-        high=fixed_target + reach,
-        position_tolerance=0.0,
-        value_tolerance=0.0,
-        max_iterations=100,
-    ).estimated_root
 
-    def newton(a):
+    def excess_and_step(a, target, slope):
         h = tf.tanh(a)
-        return a - excess(a, target, slope) / (1.0 + slope * (1.0 - h * h))
+        excess = a + slope * h - target
+        return excess, a - excess / (1.0 + slope * (1.0 - h * h))
 
-    return newton(newton(tf.stop_gradient(root)))  # where it was, with its derivatives up to the third
+    def narrow(a, low, high, last):
+        excess, new = excess_and_step(a, fixed_target, fixed_slope)
+        low, high = tf.where(excess < 0.0, a, low), tf.where(excess > 0.0, a, high)
+        fast = (new >= low) & (new <= high) & (tf.abs(new - a) <= 0.5 * last)  # else it may go to and fro
+        new = tf.where(fast, new, 0.5 * (low + high))
+        return new, low, high, tf.abs(new - a)
+
+    reach = tf.abs(fixed_slope)
+    start = (fixed_target, fixed_target - reach, fixed_target + reach, 2.0 * reach)
+    root, *_ = tf.while_loop(lambda *_: True, narrow, start, maximum_iterations=_SEARCH, parallel_iterations=1)
+    root = tf.stop_gradient(root)
+    for _ in range(2):  # where it was; the first step has the first derivatives of the root, the second three
+        _, root = excess_and_step(root, target, slope)
+    return root

@@ -115,14 +115,13 @@ def fit_to_density(
         _, energies = tf.while_loop(lambda i, _: i < count, one, (tf.constant(0), energies), parallel_iterations=1)
         return energies.stack()
 
-    compiled = steps >= ENOUGH_FOR_XLA if jit_compile == "auto" else bool(jit_compile)
-    learn = tf.function(learn, autograph=False, jit_compile=compiled)
+    program = _program(learn, jit_compile, steps)
     bar = keras.utils.Progbar(steps, verbose=_verbose(verbose), stateful_metrics=["free_energy"])
     found = []
     for first in range(0, steps, _STEPS_A_CALL):
         count = min(_STEPS_A_CALL, steps - first)
         before = [(variable, variable.numpy()) for variable in (*flow.variables, *optimizer.variables)]
-        energies = learn(tf.constant(first), tf.constant(count)).numpy()[:count]
+        energies = program(tf.constant(first), tf.constant(count)).numpy()[:count]
         if not np.isfinite(energies).all():
             for variable, value in before:
                 variable.assign(value)
@@ -191,6 +190,31 @@ def log_densities(flow, target_log_prob, num_samples, seed, gradient):
         expected = "a function of z that TensorFlow can differentiate (no NumPy, no tf.stop_gradient)"
         raise ValueError(_validation.message("target_log_prob", expected, "values without a gradient"))
     return log_q, log_p
+
+
+def _program(learn, jit_compile, steps):
+    """The function as a program; where the choice is ours, without XLA if that does not know what the target does."""
+    if jit_compile != "auto":
+        if not isinstance(jit_compile, bool):
+            raise TypeError(
+                _validation.message("jit_compile", '"auto", True or False', _validation.describe(jit_compile))
+            )
+        return tf.function(learn, autograph=False, jit_compile=jit_compile)
+    plain = tf.function(learn, autograph=False)
+    if steps < ENOUGH_FOR_XLA:
+        return plain
+    chosen = [tf.function(learn, autograph=False, jit_compile=True)]
+
+    def run(first, count):
+        try:
+            return chosen[0](first, count)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # before anything has run
+            if chosen[0] is plain:
+                raise
+            chosen[0] = plain
+            return plain(first, count)
+
+    return run
 
 
 def _weight(step, annealing_steps, dtype):

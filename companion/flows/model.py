@@ -269,8 +269,8 @@ class Flow(TrainedOnExamples):
             optimizer: a Keras optimizer or its name.
             loss: nothing.
             jit_compile: whether training steps are compiled by XLA, which takes some seconds once and then makes them
-                about twice as fast. "auto" does so where a `fit` to an array takes 2000 steps or more (on a GPU: where
-                Keras would).
+                about twice as fast. "auto" does so where a `fit` to an array takes 2000 steps or more, and all
+                bijectors, with their nets, are this package's (on a GPU: where Keras would).
             steps_per_execution: how many steps Keras takes at a time; callbacks for batches come as often. "auto"
                 takes, for arrays, the largest number up to 100 that divides the number of batches of an epoch (100 for
                 longer epochs that XLA compiles).
@@ -293,6 +293,7 @@ class Flow(TrainedOnExamples):
             return
         steps, enough = choose(given, self.distribute_strategy.num_replicas_in_sync > 1)
         steps = steps if self._auto["steps_per_execution"] else self.steps_per_execution
+        enough = enough and self._of_own_parts
         stays = self.jit_compile and (steps == self.steps_per_execution or not self._auto["jit_compile"])
         compiled = stays or (self._auto["jit_compile"] and enough)
         if (steps, compiled) != (self.steps_per_execution, self.jit_compile):
@@ -482,6 +483,11 @@ class Flow(TrainedOnExamples):
             expected = f"shape [..., {self.context_dim}]"
             raise ValueError(_validation.message("context", expected, f"shape {context.shape}"))
         return context
+
+    @property
+    def _of_own_parts(self):
+        """Whether XLA surely knows all that a step does."""
+        return self.base is None and all(isinstance(b, Bijector) and not b.has_users_net for b in self.bijectors)
 
     @property
     def _conditional(self):
