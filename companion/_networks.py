@@ -24,7 +24,7 @@ def widths(argument, value):
     raise TypeError(_validation.message(argument, "a Keras model or a list of widths", _validation.describe(value)))
 
 
-def dense(sizes, dtype, seed, make=keras.layers.Dense, last_scale=None):
+def dense(sizes, dtype, seed, make=keras.layers.Dense, last_scale=None, num_inputs=None):
     """Dense layers, the last of them linear; each has a seed of its own.
 
     Args:
@@ -34,7 +34,10 @@ def dense(sizes, dtype, seed, make=keras.layers.Dense, last_scale=None):
         make: a callable like `keras.layers.Dense`.
         last_scale: the standard deviation of the last layer's initial weights times the root of its inputs; None
             for that of the others.
+        num_inputs: if it is given, hidden biases start uniform on plus and minus one over the root of a layer's
+            inputs, else at zero. From few inputs, zero biases would bend all units at one place.
     """
+    inputs = [num_inputs, *sizes]
 
     def initializer(place):
         own = seeds.integer(*seed, place)
@@ -42,11 +45,18 @@ def dense(sizes, dtype, seed, make=keras.layers.Dense, last_scale=None):
             return keras.initializers.GlorotUniform(seed=own)
         return keras.initializers.VarianceScaling(last_scale**2, seed=own)
 
+    def bias_initializer(place):
+        if num_inputs is None or place == len(sizes) - 1:
+            return "zeros"
+        most = inputs[place] ** -0.5
+        return keras.initializers.RandomUniform(-most, most, seed=seeds.integer(*seed, place, 1))
+
     return [
         make(
             size,
             activation="relu" if place < len(sizes) - 1 else None,
             kernel_initializer=initializer(place),
+            bias_initializer=bias_initializer(place),
             dtype=dtype,
         )
         for place, size in enumerate(sizes)

@@ -298,6 +298,14 @@ class TestPlanarAndRadial:
             # along its direction a map shrinks by a thousand at most; a radial one also across it
             assert log_det.numpy().min() > (3 if kind is cb.Radial else 1) * np.log(0.9e-3)
 
+    def test_a_long_direction_is_bent_back_in_float32_too(self):
+        x = np.linspace(-1, 1, 41, dtype="float32")[:, None]
+        for size in (1e2, 1e4, 1e6):
+            planar = cb.Planar(1, seed=0, dtype="float32")
+            planar.layers[0].values.assign([-size, 1.0, 0.0])
+            assert (np.diff(planar.forward(x).numpy()[:, 0]) > 0).all()
+            np.testing.assert_allclose(planar.inverse(planar.forward(x)), x, atol=5e-3)
+
     def test_planar_does_not_jump_where_its_direction_vanishes(self):
         planar = cb.Planar(2, seed=0, dtype="float64")
         start = planar.layers[0].values.numpy()

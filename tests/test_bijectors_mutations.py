@@ -32,11 +32,11 @@ MODULES = (  # in the order in which they need each other
 PLANTED = {
     "sign of the planar log-determinant": ("planar", "-_log_slope(slope, h)", "_log_slope(slope, h)"),
     "planar slope without the derivative": ("planar", "slope * (1.0 - h * h)", "slope * h"),
-    "planar without its constraint": ("planar", "slope = above_minus_one(along)", "slope = along"),
+    "planar without its constraint": ("planar", "slope = above_minus_one(dot(u, w))", "slope = dot(u, w)"),
     "planar constraint in the wrong direction": (
         "planar",
-        "(slope - along, dot(w, w))",
-        "(along - slope, dot(w, w))",
+        "return u + slope[..., None] * unit",
+        "return u - slope[..., None] * unit",
     ),
     "planar inverse that is not differentiated": (
         "planar",
@@ -97,7 +97,7 @@ PLANTED = {
         "places = np.argsort(self._sequence)",
         "places = self._sequence",
     ),
-    "autoregressive map in one pass": ("autoregressive", "lambda i, *_: i < self.dim", "lambda i, *_: i < 1"),
+    "autoregressive map in one pass": ("autoregressive", "lambda i, _: i < last", "lambda i, _: i < 1"),
     "permutation undone by itself": (
         "permutation",
         "tf.gather(y, self._back, axis=-1)",

@@ -28,6 +28,14 @@ class TestDense:
         assert net.layers[0].dtype == "float64"
         np.testing.assert_allclose(net.layers[1].kernel.numpy().std(), 0.1 / np.sqrt(200), rtol=0.02)
 
+    def test_hidden_biases_start_apart_if_the_inputs_are_told(self):
+        layers = _networks.dense([400, 3], "float32", (1,), num_inputs=4)
+        keras.Sequential([keras.Input([4]), *layers])
+        hidden, last = (layer.bias.numpy() for layer in layers)
+        assert np.abs(hidden).max() <= 0.5
+        np.testing.assert_allclose(hidden.std(), 0.5 / np.sqrt(3), rtol=0.1)
+        np.testing.assert_array_equal(last, np.zeros(3))
+
 
 class TestWidths:
     def test_a_list_is_a_tuple_and_a_model_none(self):

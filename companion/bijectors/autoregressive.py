@@ -59,17 +59,16 @@ class _Autoregressive(Bijector):
         """Moves every coordinate by the parameters that the net finds from the coordinates moved before it."""
         sequence = tf.constant(self._sequence, tf.int32)
 
-        def move_next(i, moved, log_det):
-            proposed, log_derivatives = scalar_map(values, self._scalar_parameters(moved, context))
-            this = tf.range(self.dim) == sequence[i]
-            moved = tf.where(this, proposed, moved)
-            return i + 1, moved, log_det + tf.reduce_sum(tf.where(this, log_derivatives, 0.0), axis=-1)
+        def move_next(i, moved):
+            proposed, _ = scalar_map(values, self._scalar_parameters(moved, context))
+            return i + 1, tf.where(tf.range(self.dim) == sequence[i], proposed, moved)
 
-        start = (tf.constant(0), tf.zeros_like(values), tf.zeros_like(values[..., 0]))
-        _, moved, log_det = tf.while_loop(
-            lambda i, *_: i < self.dim, move_next, start, maximum_iterations=self.dim, parallel_iterations=1
+        start, last = (tf.constant(0), tf.zeros_like(values)), self.dim - 1
+        _, moved = tf.while_loop(
+            lambda i, _: i < last, move_next, start, maximum_iterations=last, parallel_iterations=1
         )
-        return moved, log_det
+        moved, log_derivatives = scalar_map(values, self._scalar_parameters(moved, context))
+        return moved, tf.reduce_sum(log_derivatives, axis=-1)
 
     def _scalar_parameters(self, values, context):
         return self.layers[0](values if context is None else tf.concat([values, context], axis=-1))

@@ -29,7 +29,7 @@ class _Coupling(Bijector):
         num_outputs = scalar_map.num_parameters * num_moved
         if net is None:
             sizes = [*self.hidden, num_outputs]
-            net = keras.Sequential(_networks.dense(sizes, policy, (self.seed,), last_scale=0.1))
+            net = keras.Sequential(_networks.dense(sizes, policy, (self.seed,), last_scale=0.1, num_inputs=num_inputs))
             net.dtype_policy = policy
         elif not isinstance(net, keras.layers.Layer):
             raise TypeError(_validation.message("net", "a Keras model or layer, or None", _validation.describe(net)))

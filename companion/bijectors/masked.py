@@ -68,7 +68,7 @@ class MaskedNetwork(keras.layers.Layer):
             return MaskedDense(units, next(masks).astype(int), **kwargs)
 
         sizes = [*hidden, dim * num_parameters]
-        self.dense = _networks.dense(sizes, dtype, (seed,), make=masked, last_scale=0.1)
+        self.dense = _networks.dense(sizes, dtype, (seed,), make=masked, last_scale=0.1, num_inputs=degrees[0].size)
         for layer, degree in zip(self.dense, degrees, strict=True):
             layer.build((None, degree.size))
         self.built = True

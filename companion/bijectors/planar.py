@@ -72,10 +72,11 @@ class Planar(FromParameters):
         """u-hat, w, b and u-hat . w."""
         values = self.values(context)
         u, w, b = values["u"], values["w"], values["b"]
-        along = dot(u, w)
-        slope = above_minus_one(along)
-        u += tf.math.divide_no_nan(slope - along, dot(w, w))[..., None] * w
-        return u, w, b, slope
+        slope = above_minus_one(dot(u, w))
+        unit = tf.math.divide_no_nan(w, dot(w, w)[..., None])
+        for _ in range(2):  # the part of u across w; once more for what rounding leaves of a long u
+            u -= dot(u, w)[..., None] * unit
+        return u + slope[..., None] * unit, w, b, slope
 
 
 def _log_slope(slope, h):
