@@ -1,4 +1,4 @@
-"""Invertible maps with cheap log-determinants, as `tfb.Bijector`s whose nets and variables are Keras 3.
+"""Invertible maps with cheap log-determinants, each a `tfb.Bijector` whose nets and variables are Keras 3.
 
 Contract: `forward` goes from noise to data, z = g(eps), `inverse` back. Every map is of vectors, shape [..., dim], and
 gives a value and its log-determinant, shape [...], in one pass, by `forward_and_log_det` and `inverse_and_log_det`.

@@ -85,7 +85,7 @@ class Bijector(tfb.Bijector):
 
     @property
     def variables(self):
-        """The `tf.Variable`s of the layers, for TFP and TensorFlow, which know nothing of Keras' variables."""
+        """The layers' variables, each a `tf.Variable`, for TFP and TensorFlow, which know nothing of Keras'."""
         return tuple(v.value for layer in self.layers for v in layer.variables)
 
     @property

@@ -35,6 +35,9 @@ def call(what, function, *arguments):
         raise WrongAnswer(f"{what}: expected a function, got {function!r}. Hint: hand in the function, not its result")
     try:
         return function(*arguments)
+    except MemoryError as error:
+        hint = "avoid what grows with the square of the dimension"
+        raise WrongAnswer(f"{what}: the call ran out of memory: {error}. Hint: {hint}") from error
     except Exception as error:
         raise WrongAnswer(
             f"{what}: the call failed, your function raised {type(error).__name__}: {error}. "

@@ -63,7 +63,7 @@ class Maps:
         _MAPS[self.key] = self
 
     def learnt(self):
-        """The `tf.Variable`s of the maps that are trained."""
+        """The variables (`tf.Variable`) of the maps that are trained."""
         return [v for bijector in self.bijectors for v in bijector.trainable_variables]
 
     def __iter__(self):

@@ -67,10 +67,10 @@ class Flow(TrainedOnExamples):
 
     Args:
         bijectors: the maps g_1, ..., g_L in this order, from noise to data: of `companion.bijectors`, or any
-            `tfb.Bijector` that keeps the number of values (a `tfb.Chain` stands for its parts). The `tf.Variable`s of
-            TFP's are trained and saved too. What a function inside of one of them closes over is not found: assign its
-            net to an attribute of the flow.
-        base: p(eps), a `tfd.Distribution` of constants or `tf.Variable`s, without batch; None for N(0, I).
+            `tfb.Bijector` that keeps the number of values (a `tfb.Chain` stands for its parts). Each `tf.Variable`
+            in TFP's is trained and saved too. What a function inside of one of them closes over is not found: assign
+            its net to an attribute of the flow.
+        base: p(eps), a `tfd.Distribution` of constants or variables (`tf.Variable`), without batch; None for N(0, I).
         event_shape: of one z, or its length; None takes it from the bijectors or the base.
         seed: an integer that decides the order of the examples in `fit`. None for one that Keras draws.
         **kwargs: those of `keras.Model`, such as name.

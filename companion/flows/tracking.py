@@ -50,7 +50,7 @@ def keras_layers_in(bijectors):
 
 
 def variables_to_adopt(bijectors, base):
-    """The `tf.Variable`s of TFP's objects that belong to no Keras layer, each once."""
+    """The variables (`tf.Variable`) of TFP's objects that belong to no Keras layer, each once."""
     owned = {v.value.ref() for layer in keras_layers_in(bijectors) for v in layer.variables}
     modules = [*bijectors, *([] if base is None else [base])]
     found = {v.ref(): v for module in modules for v in module.variables if isinstance(v, tf.Variable)}
@@ -70,10 +70,10 @@ def require_own_variables(argument, bijectors):
 
 
 class AdoptedVariables(keras.layers.Layer):
-    """`tf.Variable`s as weights of a Keras layer: the same memory, so both see every change.
+    """Variables of TensorFlow as weights of a Keras layer: the same memory, so both see every change.
 
     Args:
-        variables: a list of `tf.Variable`s.
+        variables: a list of `tf.Variable` objects.
         dtype: of the layer.
     """
 
