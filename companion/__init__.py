@@ -24,11 +24,10 @@ from companion import (
     seeds,
     vae,
 )
+from companion._about import __version__ as __version__
 from companion.flows import Flow
 from companion.reparameterizations import Reparameterization, reparameterize
 from companion.vae import VAE
-
-__version__ = "0.1.0"
 
 __all__ = [
     "VAE",

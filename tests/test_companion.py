@@ -1,7 +1,5 @@
 """The public surface."""
 
-from importlib import metadata
-
 import pytest
 
 import companion
@@ -15,7 +13,3 @@ def test_every_public_name_is_there():
 def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="module 'companion' has no attribute 'vae2'"):
         _ = companion.vae2
-
-
-def test_the_version_is_the_distributions():
-    assert companion.__version__ == metadata.version("reparameterization-companion")

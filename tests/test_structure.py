@@ -23,7 +23,7 @@ PACKAGE = ROOT / "companion"
 # From the ground up. A module imports only from floors below its own; a package's own files may share.
 FLOORS = (
     ("wording of errors", {"_validation"}),
-    ("seeds, quadrature, saving", {"seeds", "quadrature", "_saving"}),
+    ("seeds, quadrature, saving", {"seeds", "quadrature", "_saving", "_about"}),
     ("networks", {"_networks"}),
     (
         "samples and exact answers",
@@ -43,6 +43,8 @@ FLOORS = (
     ("models", {"vae", "bayesian_layers", "flows", "logistic_regression"}),
     ("data", {"datasets"}),
     ("laboratory", {"plotting", "exercises"}),
+    ("self-check", {"_self_check"}),
+    ("program", {"__main__"}),
 )
 FLOOR_OF = {module: floor for floor, (_, modules) in enumerate(FLOORS) for module in modules}
 DRAWING = {"matplotlib", "altair"}

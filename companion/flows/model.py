@@ -285,7 +285,7 @@ class Flow(TrainedOnExamples):
 
     def get_compile_config(self):
         """What `compile` was told."""
-        return {**super().get_compile_config(), **{name: "auto" for name, auto in self._auto.items() if auto}}
+        return {**(super().get_compile_config() or {}), **{name: "auto" for name, auto in self._auto.items() if auto}}
 
     def set_pace(self, given):
         """Chooses what `compile` left open for the arguments of `fit`; what XLA has compiled stays compiled."""
