@@ -1,11 +1,13 @@
 # Every target makes the environment it needs; only Python 3.11 to 3.13, make and git must be there before.
-#   make book | test | notebooks | test-colab-versions | bench | mutants | lock | clean | help
+#   make book | test | test-site | test-click-path | notebooks | test-colab-versions | bench | mutants | lock | clean | help
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
 CHAPTERS ?=
+SITE_URL ?=
+REPOSITORY ?=
 FORCE ?=
 FILES ?=
 BENCH ?= gradients
@@ -19,8 +21,9 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SITE := book/_build/html
 
+NEED_SITE := test_site.py test_site_colab.py browser
+NO_UNIT_TESTS := $(NEED_SITE) test_book.py test_structure.py
 NBVAL := -q --nbval --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider -n $(WORKERS) --dist loadscope
 ONE_THREAD := TF_ENABLE_ONEDNN_OPTS=0 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
 
@@ -34,6 +37,9 @@ define make-venv
 	$(1)/bin/python -m pip --version >/dev/null 2>&1 || "$(2)" -m venv --clear $(1)
 endef
 
+
+NEED_PYTHON313 = "$(PYTHON313)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || { \
+	echo "Colab runs Python 3.13 and there is no python3.13 here. Install it, or name it: PYTHON313=/path/to/python3.13" >&2; exit 1; }
 
 .PHONY: help
 help:  ## Say what each target does
@@ -51,8 +57,8 @@ $(READY): pyproject.toml requirements/lock.txt
 	@touch $@
 
 .PHONY: book
-book: $(READY)  ## Build the book from the stored outputs and print the file to open
-	@$(BIN)/python book/build.py
+book: $(READY)  ## Build the site from the stored outputs (SITE_URL=..., REPOSITORY=OWNER/NAME if it is published)
+	@SITE_URL="$(SITE_URL)" REPOSITORY="$(REPOSITORY)" $(BIN)/python book/build.py
 
 .PHONY: notebooks
 notebooks: $(READY)  ## Re-execute the chapters that changed (CHAPTERS="trick gaussian", FORCE=1)
@@ -62,24 +68,52 @@ notebooks: $(READY)  ## Re-execute the chapters that changed (CHAPTERS="trick ga
 .PHONY: test
 test: $(READY)  ## Run every check: style, unit tests, drift, the site, the notebooks twice
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -q -n $(WORKERS) --ignore=tests/test_site.py
+	$(BIN)/python -m pytest -q -n $(WORKERS) $(addprefix --ignore=tests/,$(NEED_SITE))
 	$(BIN)/python book/build.py --fresh
-	$(BIN)/python -m pytest -q tests/test_site.py
+	$(BIN)/python -m pytest -q tests/test_site.py tests/test_site_colab.py
+	PYTHONHASHSEED=1 $(BIN)/python book/build.py --fresh --output build/again
+	diff -rq book/_build/html build/again/_build/html
 	$(BIN)/python -m pytest $(NBVAL) book/chapters
 	$(ONE_THREAD) $(BIN)/python -m pytest $(NBVAL) book/chapters
 
 .PHONY: test-colab-versions
 test-colab-versions: .venv-colab/.ready  ## Run the notebooks and unit tests under the versions that Colab ships
 	.venv-colab/bin/python -m pytest $(NBVAL) book/chapters
-	.venv-colab/bin/python -m pytest -q -n $(WORKERS) tests companion $(addprefix --ignore=tests/,test_book.py test_structure.py test_site.py)
+	.venv-colab/bin/python -m pytest -q -n $(WORKERS) tests companion $(addprefix --ignore=tests/,$(NO_UNIT_TESTS))
 
-.venv-colab/.ready: pyproject.toml requirements/colab.txt
-	@"$(PYTHON313)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || { \
-		echo "Colab runs Python 3.13 and there is no python3.13 here. Install it, or name it: PYTHON313=/path/to/python3.13" >&2; exit 1; }
+.venv-colab/.ready: pyproject.toml requirements/colab.txt requirements/colab-tests.txt
+	@$(NEED_PYTHON313)
 	@rm -f $@
 	$(call make-venv,.venv-colab,$(PYTHON313))
-	.venv-colab/bin/python -m pip install --quiet -r requirements/colab.txt
+	.venv-colab/bin/python -m pip install --quiet -r requirements/colab-tests.txt
 	.venv-colab/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The site as it is published, but for an address on loopback.
+PORT ?= 8711
+PUBLISHED := build/published
+
+.PHONY: published
+published: $(READY)
+	@SITE_URL=http://127.0.0.1:$(PORT) REPOSITORY=owner/course $(BIN)/python book/build.py --output $(PUBLISHED)
+
+.PHONY: test-click-path
+test-click-path: published .venv-click/.ready  ## Open each notebook from its button in an environment like Colab's, and run it
+	PYTHONPATH=book $(BIN)/python tests/click_path.py $(PUBLISHED)/_build/html --port $(PORT) --python .venv-click/bin/python --chapters $(CHAPTERS)
+
+.PHONY: test-site
+test-site: published $(VENV)/lighthouse/.ready  ## Look at every page in a browser: errors, requests, search, sliders, keyboard, layout, access
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup tests/browser --site $(PUBLISHED)/_build/html
+
+$(VENV)/lighthouse/.ready: tests/browser/package-lock.json $(READY)
+	$(BIN)/python tests/browser/install_lighthouse.py
+	@touch $@
+
+.venv-click/.ready: requirements/colab.txt
+	@$(NEED_PYTHON313)
+	@rm -f $@
+	$(call make-venv,.venv-click,$(PYTHON313))
+	.venv-click/bin/python -m pip install --quiet -r requirements/colab.txt
 	@touch $@
 
 .PHONY: bench
@@ -127,7 +161,24 @@ lock: .venv-lock/.ready  ## Refresh requirements/lock.txt: exact versions with h
 	.venv-lock/bin/python -m pip install --quiet uv
 	@touch $@
 
+# Unit tests only: what is drawn on the pages belongs to the exact versions of requirements/lock.txt.
+RESOLUTION ?= highest
+.PHONY: test-dependencies
+test-dependencies: .venv-$(RESOLUTION)/.ready  ## Run the unit tests on the oldest or newest packages allowed (RESOLUTION=lowest-direct, highest)
+	.venv-$(RESOLUTION)/bin/python -m pytest -q -n $(WORKERS) tests companion $(addprefix --ignore=tests/,$(NO_UNIT_TESTS))
+
+.venv-lowest-direct/.ready .venv-highest/.ready: .venv-%/.ready: pyproject.toml .venv-lock/.ready
+	@rm -f $@
+	$(call make-venv,.venv-$*,$(PYTHON))
+	.venv-lock/bin/uv pip install --quiet --python .venv-$*/bin/python --resolution $* -e '.[test]'
+	@touch $@
+
+.PHONY: links
+links: $(READY)  ## Ask every address that the book links to whether it is still there (needs a network)
+	-$(BIN)/jupyter-book build book --builder linkcheck --path-output book/_build/links --quiet >/dev/null
+	$(BIN)/python .github/scripts/broken_links.py book/_build/links/_build/linkcheck/output.json
+
 .PHONY: clean
 clean:  ## Remove the environments and everything that was built
-	rm -rf .venv .venv-colab .venv-bench .venv-bench-tfk .venv-mutants .venv-lock book/_build build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-colab .venv-click .venv-bench .venv-bench-tfk .venv-mutants .venv-lowest-direct .venv-highest .venv-lock book/_build build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,49 +1,77 @@
-"""Build the book with Jupyter Book; every warning and every dangling reference is an error.
+"""Build the site: the book's pages, a copy of each chapter for Colab, and the wheel of the package they import.
 
-python book/build.py [--fresh]
+All three come from one state of the sources. Every warning and every dangling reference is an error. What a published
+site needs to know about itself is in the environment variables `SITE_URL` and `REPOSITORY` (see `origin`).
+
+    python book/build.py [--fresh] [--output FOLDER]
 """
 
 import argparse
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import colab_copies
+from origin import Origin, repository_from, site_url_from
+from published_wheel import build_wheel
+
 BOOK = Path(__file__).resolve().parent
-BUILD = BOOK / "_build"
-STAMP = BUILD / ".machinery"
 
 
-def machinery():
+def machinery(site_url, repository):
     """A fingerprint of what shapes every page but is invisible to Sphinx's own incremental build."""
     sources = [*sorted((BOOK / "_ext").glob("*.py")), BOOK / "_toc.yml", BOOK.parent / "requirements" / "lock.txt"]
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
+    parts = [path.read_bytes() for path in sources] + [repr((site_url, repository)).encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def build(fresh):
-    """Build, incrementally when that is safe, and return the exit status."""
-    if fresh or not STAMP.exists() or STAMP.read_text() != machinery():
-        shutil.rmtree(BUILD, ignore_errors=True)
-    program = Path(sys.executable).with_name("jupyter-book")
-    command = [program, "build", BOOK, "--warningiserror", "--nitpick", "--keep-going", "--quiet"]
-    status = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode  # warnings are on stderr
+def build_pages(folder, site_url, repository, fresh):
+    """Build the pages below FOLDER/_build, incrementally when that is safe, and return the exit status."""
+    build = folder / "_build"
+    stamp = build / ".machinery"
+    wanted = machinery(site_url, repository)
+    if fresh or not stamp.exists() or stamp.read_text() != wanted:
+        shutil.rmtree(build, ignore_errors=True)
+    program = [Path(sys.executable).with_name("jupyter-book"), "build", BOOK, "--path-output", folder]
+    command = [*program, "--warningiserror", "--nitpick", "--keep-going", "--quiet"]
+    settings = {**os.environ, "SITE_URL": site_url or "", "REPOSITORY": repository or ""}
+    # Warnings come on stderr.
+    status = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, env=settings).returncode
     if status:
         # Sphinx would not warn again about pages it has read, so a second build would seem to pass.
-        STAMP.unlink(missing_ok=True)
+        stamp.unlink(missing_ok=True)
     else:
-        STAMP.write_text(machinery())
+        stamp.write_text(wanted)
     return status
+
+
+def add_package_and_copies(build, site_url, repository):
+    """Put the wheel and the chapters' copies beside the pages."""
+    site = build / "html"
+    origin = Origin(site_url, repository, *build_wheel(site / "dist", site_url))
+    shutil.rmtree(site / "colab", ignore_errors=True)
+    colab_copies.convert_all(BOOK / "chapters", build / "references.json", site / "colab", origin)
+    (site / ".nojekyll").touch()  # GitHub would leave out folders whose name begins with an underscore
 
 
 def main():
     """Parse the command line, build, and say which file to open."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fresh", action="store_true", help="build every page anew")
-    status = build(parser.parse_args().fresh)
-    if status == 0:
-        print(f"The book is built. Open {BUILD / 'html' / 'index.html'}")
-    sys.exit(status)
+    parser.add_argument("--output", type=Path, default=BOOK, help="the site is written to OUTPUT/_build/html")
+    options = parser.parse_args()
+    try:
+        site_url, repository = site_url_from(os.environ.get("SITE_URL")), repository_from(os.environ.get("REPOSITORY"))
+    except ValueError as error:
+        parser.error(str(error))
+    folder = options.output.resolve()
+    if status := build_pages(folder, site_url, repository, options.fresh):
+        sys.exit(status)
+    add_package_and_copies(folder / "_build", site_url, repository)
+    print(f"The book is built. Open {folder / '_build' / 'html' / 'index.html'}")
 
 
 if __name__ == "__main__":

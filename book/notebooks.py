@@ -2,8 +2,8 @@
 
 `chapters/NAME.md` is what people edit. `chapters/NAME.ipynb` is the same cells with their outputs, and
 `chapters/executed.json` holds for every chapter a fingerprint of the text and the package it was executed
-with. The notebook is a function of the text and its outputs alone (no times, no random identifiers), so
-executing twice writes the same bytes.
+with, and the seconds that it took. The notebook is a function of the text and its outputs alone (no times,
+no random identifiers), so executing twice writes the same bytes.
 
     python book/notebooks.py [--force] [--workers 2] [NAME ...]
 """
@@ -50,13 +50,13 @@ def fingerprint(text, package=PACKAGE):
 
 
 def read_manifest(folder=CHAPTERS):
-    """The fingerprints of the last execution: a mapping of chapter names."""
+    """What is known of the last execution: a mapping of chapter names to "fingerprint" and "seconds"."""
     path = folder / "executed.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
 
 def write_manifest(manifest, folder=CHAPTERS):
-    """Write the fingerprints of the chapters that still exist."""
+    """Write what is known of the chapters that still exist."""
     known = {name: manifest[name] for name in chapter_names(folder) if name in manifest}
     write_if_changed(folder / "executed.json", json.dumps(known, indent=2, sort_keys=True) + "\n")
 
@@ -67,7 +67,7 @@ def stale_chapters(folder=CHAPTERS, package=PACKAGE):
     return [
         name
         for name in chapter_names(folder)
-        if manifest.get(name) != fingerprint((folder / f"{name}.md").read_text(), package)
+        if manifest.get(name, {}).get("fingerprint") != fingerprint((folder / f"{name}.md").read_text(), package)
         or not (folder / f"{name}.ipynb").exists()
     ]
 
@@ -112,7 +112,7 @@ def without_noise(notebook):
 
 
 def execute(name, folder=CHAPTERS):
-    """Execute one chapter in a fresh kernel and write its pair; returns its fingerprint and the seconds it took."""
+    """Execute one chapter in a fresh kernel and write its pair; returns its entry in the manifest."""
     start = time.monotonic()
     path = folder / f"{name}.md"
     text = normal_text(path.read_text())
@@ -127,7 +127,7 @@ def execute(name, folder=CHAPTERS):
         resources={"metadata": {"path": str(folder)}},
     ).execute(stderr=subprocess.DEVNULL)  # what Python writes comes by message; this is TensorFlow's C++ log
     write_if_changed(path.with_suffix(".ipynb"), nbformat.writes(without_noise(notebook)) + "\n")
-    return fingerprint(text), time.monotonic() - start
+    return {"fingerprint": fingerprint(text), "seconds": round(time.monotonic() - start)}
 
 
 def write_if_changed(path, text):
@@ -146,8 +146,8 @@ def execute_all(names, workers, folder=CHAPTERS):
         for future in as_completed(running):
             name = running[future]
             try:
-                manifest[name], seconds = future.result()
-                print(f"{name}: executed in {seconds:.0f} s", flush=True)
+                manifest[name] = future.result()
+                print(f"{name}: executed in {manifest[name]['seconds']} s", flush=True)
             except CellExecutionError as error:
                 print(f"{name}: failed\n{error}", file=sys.stderr, flush=True)
                 failed.append(name)

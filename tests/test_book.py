@@ -163,7 +163,8 @@ def test_changed_text_or_package_is_stale(tmp_path):
     text.write_text("# One\n")
     module.write_text("x = 1\n")
     (chapters / "one.ipynb").write_text("{}")
-    notebooks.write_manifest({"one": notebooks.fingerprint("# One\n", package), "gone": "0"}, chapters)
+    entry = {"fingerprint": notebooks.fingerprint("# One\n", package), "seconds": 1}
+    notebooks.write_manifest({"one": entry, "gone": entry}, chapters)
     assert notebooks.read_manifest(chapters).keys() == {"one"}
     assert not notebooks.stale_chapters(chapters, package)
     module.write_text("x = 2\n")

@@ -6,11 +6,13 @@ on a planted error.
 
 import re
 from collections import Counter
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import book_checks
+import published_wheel
 import pytest
 import yaml
 
@@ -33,7 +35,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.loads, self.scripts, self.identifiers = [], [], []
+        self.loads, self.links, self.scripts, self.identifiers = [], [], [], []
         self.inside_script = False
         self.feed(text)
 
@@ -45,7 +47,9 @@ class Page(HTMLParser):
         if tag == "link":
             if LOADING_LINKS & set(attributes.get("rel", "").split()):
                 self.loads.append(attributes["href"])
-        elif tag != "a":
+        elif tag == "a":
+            self.links += [attributes["href"]] if "href" in attributes else []
+        else:
             self.loads += [attributes[name] for name in ("src", "data", "poster", "href") if attributes.get(name)]
             self.loads += [part.split()[0] for part in attributes.get("srcset", "").split(",") if part.strip()]
         self.loads += addresses_in_css(attributes.get("style", ""))
@@ -86,6 +90,26 @@ def missing_files(addresses, folder):
     return [path for path in paths if path and not (folder / path).exists()]
 
 
+def dead_links(addresses, page, identifiers):
+    """Links inside the site to no file, or to no place in a page; `identifiers` gives those of a page."""
+    dead = []
+    for address in addresses:
+        parts = urlsplit(address)
+        if parts.scheme or parts.netloc:
+            continue
+        target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+        place = unquote(parts.fragment)
+        if not target.is_file() or (place and target.suffix == ".html" and place not in identifiers(target)):
+            dead.append(address)
+    return dead
+
+
+@cache
+def identifiers_of(page):
+    """The identifiers of a page, and the empty one for its top."""
+    return {*Page(page.read_text()).identifiers, ""}
+
+
 def repeated_identifiers(text):
     """Identifiers that stand more than once on a page, where a permanent link would be ambiguous."""
     return [name for name, count in Counter(Page(text).identifiers).items() if count > 1]
@@ -111,6 +135,10 @@ def test_page_finds_its_files(page):
     assert not missing_files(Page(page.read_text()).loads, page.parent)
 
 
+def test_links_inside_the_site_lead_somewhere(page):
+    assert not dead_links(Page(page.read_text()).links, page, identifiers_of)
+
+
 def test_identifiers_are_unique(page):
     assert not repeated_identifiers(page.read_text())
 
@@ -129,6 +157,32 @@ def test_stylesheet_loads_nothing_from_elsewhere(sheet):
 @pytest.mark.parametrize("name", CONTENTS)
 def test_page_of_the_contents_was_built(name):
     assert (SITE / f"{name}.html").exists()
+
+
+def test_statements_figures_and_exercises_have_permanent_links():
+    for name in CONTENTS:
+        text = (SITE / f"{name}.html").read_text()
+        boxes = re.findall(r'<div class="(?:proof|exercise) [^"]*admonition[^"]*" id="([^"]+)"', text)
+        figures = re.findall(r'<figure class="[^"]*" id="([^"]+)"', text)
+        missing = [label for label in boxes + figures if f'class="headerlink" href="#{label}"' not in text]
+        assert not missing
+        assert boxes or not name.startswith("chapters/")
+
+
+def test_site_holds_the_notebooks_and_one_wheel():
+    names = [Path(name).name for name in CONTENTS if name.startswith("chapters/")]
+    assert sorted(path.stem for path in (SITE / "colab").iterdir()) == sorted(names)
+    (wheel,) = (SITE / "dist").iterdir()
+    assert f"-{published_wheel.exact_version()}-" in wheel.name
+    assert (SITE / ".nojekyll").exists()
+
+
+def test_what_cannot_work_is_not_shown():
+    """`make test` builds the site for no address."""
+    text = "".join(page.read_text() for page in PAGES)
+    assert "btn-download-notebook" in text
+    assert not re.findall(r"btn-(?:open-in-colab|view-source|suggest-edit)|colab\.research|rel=\"canonical", text)
+    assert not (SITE / "sitemap.xml").exists()
 
 
 def test_maths_is_in_the_page_and_vega_only_where_it_is_used():
@@ -162,6 +216,10 @@ def test_other_planted_errors_are_found(tmp_path):
         "fonts/a.woff2",
     ]
     assert missing_files(["absent.js?v=1", "data:image/png;base64,x", "#part"], tmp_path) == ["absent.js"]
+    page = tmp_path / "page.html"
+    page.write_text('<p id="here">')
+    links = ["#here", "page.html#here", "#there", "absent.html", "page.html#there", "https://example.org"]
+    assert dead_links(links, page, identifiers_of) == ["#there", "absent.html", "page.html#there"]
     assert repeated_identifiers('<p id="a"></p><p id="a"></p><p id="b"></p>') == ["a"]
     assert unrendered('<span class="katex-error">')
     assert unrendered('<script src="_static/MathJax/tex.js"></script>')

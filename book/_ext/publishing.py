@@ -1,0 +1,89 @@
+"""What a page offers besides its text: buttons, and what search engines and link previews read.
+
+A chapter is described by the question that the table of the first page says it answers.
+
+The builder names the place of publication in two environment variables, `SITE_URL` and `REPOSITORY` (see `origin`).
+A button that needs one that is missing is not shown.
+"""
+
+import os
+import re
+from html import escape
+from pathlib import Path
+
+from origin import colab_url, repository_from, site_url_from, source_url
+from sphinx.util.osutil import relative_uri
+
+COPIES = "chapters/"  # a page below this has a notebook
+QUESTION = re.compile(r"^\| \{doc\}`(?P<page>[\w/]+)` \| (?P<question>[^|]+?) \|$", re.MULTILINE)
+
+
+def link(text, url, icon, label, tooltip):
+    """A header button of the theme that leads somewhere."""
+    return {"type": "link", "text": text, "url": url, "icon": icon, "label": label, "tooltip": tooltip}
+
+
+def buttons(page, here, repository, source):
+    """The header buttons of a page (a document's name), given its address, the repository and the source's path."""
+    found = []
+    if page.startswith(COPIES):
+        name = page.removeprefix(COPIES)
+        if url := colab_url(repository, name):
+            found.append(link("Colab", url, "fas fa-rocket", "open-in-colab", "Run this chapter in Colab"))
+        copy = relative_uri(here, f"colab/{name}.ipynb")
+        found.append(link("Notebook", copy, "fas fa-download", "download-notebook", "Download this chapter's notebook"))
+    if repository:
+        view, edit = source_url(repository, source), source_url(repository, source, "edit")
+        found.append(link("Source", view, "fas fa-code", "view-source", "View the source of this page"))
+        found.append(link("Edit", edit, "fas fa-pencil-alt", "suggest-edit", "Suggest an edit of this page"))
+    printing = {"type": "javascript", "javascript": "window.print()", "text": "Print", "icon": "fas fa-print"}
+    return [*found, {**printing, "label": "print", "tooltip": "Print this page, or save it as PDF"}]
+
+
+def add_buttons(app, pagename, templatename, context, doctree):
+    """Give one page its buttons; a page without a text of its own, such as the search, gets none."""
+    if doctree is None:
+        return
+    text = pagename if not pagename.startswith(COPIES) else f"{pagename}.md"
+    source = text if text.endswith(".md") else app.env.doc2path(pagename, base=False)
+    here = app.builder.get_target_uri(pagename)
+    context["header_buttons"] += buttons(pagename, here, app.config.repository, f"book/{source}")
+
+
+def questions(text):
+    """The question that each chapter answers, by page: the rows of the first page's table."""
+    return {match["page"]: match["question"] for match in QUESTION.finditer(text)}
+
+
+def describe_page(app, pagename, templatename, context, doctree):
+    """Describe a chapter in words; an excerpt of it would hold formulas."""
+    question = questions((Path(app.srcdir) / "intro.md").read_text()).get(pagename)
+    if question:
+        context["meta"] = {**(context.get("meta") or {}), "og:description": question}
+        context["metatags"] += f'<meta name="description" content="{escape(question)}" />\n'
+
+
+def describe_site(app, config):
+    """Tell the extensions that write descriptions and the map of the site where it will be."""
+    if config.site_address:
+        config.html_baseurl = config.ogp_site_url = f"{config.site_address}/"
+        config.ogp_site_name = config.html_title
+        config.ogp_enable_meta_description = False  # describe_page does
+        config.ogp_social_cards = {"enable": False}  # pictures of titles
+        config.sitemap_url_scheme = "{link}"
+
+
+def setup(app):
+    """Read where the book is published, and load what only a published book needs."""
+    site_url = site_url_from(os.environ.get("SITE_URL"))
+    repository = repository_from(os.environ.get("REPOSITORY"))
+    app.add_config_value("site_address", site_url, "html")
+    app.add_config_value("repository", repository, "html")
+    app.connect("config-inited", describe_site, priority=100)
+    if site_url:
+        app.setup_extension("sphinxext.opengraph")
+        app.setup_extension("sphinx_sitemap")
+    app.add_css_file("buttons.css")
+    app.connect("html-page-context", describe_page, priority=400)  # before opengraph reads it
+    app.connect("html-page-context", add_buttons, priority=502)  # after the theme has begun its list
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
