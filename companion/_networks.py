@@ -64,7 +64,11 @@ def dense(sizes, dtype, seed, make=keras.layers.Dense, last_scale=None, num_inpu
 
 
 def require_outputs(argument, net, input_shape, output_shape, meaning):
-    """Builds a net for inputs of a shape (without the batch), and refuses it if its outputs do not fit."""
+    """Builds a net for inputs of a shape (without the batch), and refuses it if its outputs do not fit.
+
+    Returns:
+        The symbolic outputs.
+    """
     try:
         outputs = net(keras.Input(input_shape, dtype=net.compute_dtype))
     except (TypeError, ValueError) as error:
@@ -78,6 +82,7 @@ def require_outputs(argument, net, input_shape, output_shape, meaning):
         )
         expected = f"outputs of shape {shape_of_batch(output_shape)}, {meaning}"
         raise ValueError(_validation.message(argument, expected, got))
+    return outputs
 
 
 def widest_output(net):

@@ -74,3 +74,23 @@ def from_config(config):
     if set(config) == {"dtype"}:
         return tf.as_dtype(config["dtype"])
     return keras.saving.deserialize_keras_object(config)
+
+
+def list_to_config(argument, values):
+    """As `to_config` of each value; one that stands in the list again is named by its first place."""
+    places = {}
+    for place, value in enumerate(values):
+        places.setdefault(id(value), place)
+    return [
+        to_config(argument, value) if places[id(value)] == place else {"same_as": places[id(value)]}
+        for place, value in enumerate(values)
+    ]
+
+
+def list_from_config(configs):
+    """What `list_to_config` was given."""
+    values = []
+    for config in configs:
+        again = isinstance(config, dict) and set(config) == {"same_as"}
+        values.append(values[config["same_as"]] if again else from_config(config))
+    return values

@@ -1,6 +1,7 @@
 """What is saved comes back: every bijector, every maker, nets and bases of the user, TFP's parts, half a training."""
 
 import copy
+import json
 import pickle
 
 import keras
@@ -58,7 +59,7 @@ def assert_same_flow(flow, other):
         assert getattr(other, name) == getattr(flow, name)
     assert [w.name for w in other.trainable_weights] == [w.name for w in flow.trainable_weights]
     assert [w.trainable for w in other.weights] == [w.trainable for w in flow.weights]
-    assert other.get_config() == flow.get_config()
+    assert json.dumps(other.get_config()) == json.dumps(flow.get_config())  # a file has lists where Keras has tuples
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -169,7 +170,7 @@ LISTS = {
 @pytest.mark.parametrize("make", LISTS.values(), ids=LISTS)
 def test_every_list_comes_back(make, tmp_path):
     flow = trained(Flow(make(), event_shape=2, seed=1), spread=0.05)
-    if flow.bijectors[-1].name == "softplus":  # its data are positive
+    if any(bijector.name == "softplus" for bijector in flow.bijectors):  # its data are positive
         return assert_same(flow.sample(4, seed=1), saved(flow, tmp_path).sample(4, seed=1))
     assert_same_flow(flow, saved(flow, tmp_path))
 

@@ -81,7 +81,7 @@ def convert_all(chapters_folder, references_path, out_folder, origin):
     paths = [out_folder / f"{name}.ipynb" for name in copies]
     for path, copy in zip(paths, copies.values(), strict=True):
         nbformat.validate(copy)
-        path.write_text(json.dumps(copy, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(nbformat.writes(copy) + "\n", encoding="utf-8")
     return paths
 
 

@@ -33,9 +33,10 @@ class _Coupling(Bijector):
             net.dtype_policy = policy
         elif not isinstance(net, keras.layers.Layer):
             raise TypeError(_validation.message("net", "a Keras model or layer, or None", _validation.describe(net)))
-        elif net.compute_dtype != policy:
-            raise TypeError(_validation.message("net", f"a net of dtype {policy}", net.compute_dtype))
-        _networks.require_outputs("net", net, (num_inputs,), (num_outputs,), "the scalar maps' parameters")
+        meaning = "the scalar maps' parameters"
+        outputs = _networks.require_outputs("net", net, (num_inputs,), (num_outputs,), meaning)
+        if outputs.dtype != policy:
+            raise TypeError(_validation.message("net", f"a net of dtype {policy}", outputs.dtype))
         super().__init__(dim, [net], parameters, context_dim, policy, name)
 
     def get_config(self):

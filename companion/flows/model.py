@@ -393,7 +393,7 @@ class Flow(TrainedOnExamples):
         """What `from_config` needs to make this flow anew; Keras saves the weights beside it."""
         require_own_variables("bijectors", self.bijectors)
         own = {
-            "bijectors": [_saving.to_config("bijectors", b) for b in self.bijectors],
+            "bijectors": _saving.list_to_config("bijectors", self.bijectors),
             "base": _saving.to_config("base", self.base),
             "event_shape": list(self.event_shape),
             "seed": self.seed,
@@ -404,8 +404,8 @@ class Flow(TrainedOnExamples):
     def from_config(cls, config, custom_objects=None):
         """A flow with the configuration of another, untrained."""
         with keras.saving.custom_object_scope(custom_objects or {}):
-            made = {name: _saving.from_config(config[name]) for name in ("bijectors", "base")}
-        return cls(**{**config, **made})
+            bijectors = _saving.list_from_config(config["bijectors"])
+            return cls(**{**config, "bijectors": bijectors, "base": _saving.from_config(config["base"])})
 
     # Inside
 
