@@ -1,5 +1,6 @@
 # Every target makes the environment it needs; only Python 3.11 to 3.13, make and git must be there before.
-#   make book | test | test-site | test-click-path | notebooks | test-colab-versions | bench | mutants | lock | clean | help
+#   make book | test | test-site | test-click-path | notebooks | test-colab-versions |
+#        test-dependencies | links | bench | mutants | lock | clean | help
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -103,7 +104,8 @@ test-click-path: published .venv-click/.ready  ## Open each notebook from its bu
 
 .PHONY: test-site
 test-site: published $(VENV)/lighthouse/.ready  ## Look at every page in a browser: errors, requests, search, sliders, keyboard, layout, access
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup tests/browser --site $(PUBLISHED)/_build/html
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup tests/browser --ignore=tests/browser/test_lighthouse.py --site $(PUBLISHED)/_build/html
+	$(BIN)/python -m pytest -q tests/browser/test_lighthouse.py --site $(PUBLISHED)/_build/html
 
 $(VENV)/lighthouse/.ready: tests/browser/package-lock.json $(READY)
 	$(BIN)/python tests/browser/install_lighthouse.py
@@ -175,8 +177,9 @@ test-dependencies: .venv-$(RESOLUTION)/.ready  ## Run the unit tests on the olde
 
 .PHONY: links
 links: $(READY)  ## Ask every address that the book links to whether it is still there (needs a network)
-	-$(BIN)/jupyter-book build book --builder linkcheck --path-output book/_build/links --quiet >/dev/null
-	$(BIN)/python .github/scripts/broken_links.py book/_build/links/_build/linkcheck/output.json
+	@rm -rf build/links
+	-$(BIN)/jupyter-book build book --builder linkcheck --path-output build/links --quiet >/dev/null 2>&1
+	@$(BIN)/python .github/scripts/broken_links.py build/links/_build/html/output.json
 
 .PHONY: clean
 clean:  ## Remove the environments and everything that was built
