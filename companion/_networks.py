@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 
 from companion import _validation, seeds
 
@@ -69,6 +70,10 @@ def require_outputs(argument, net, input_shape, output_shape, meaning):
     Returns:
         The symbolic outputs.
     """
+    for declared in getattr(net, "inputs", None) or []:
+        if not tf.TensorShape(declared.shape[1:]).is_compatible_with(input_shape):
+            expected, got = (f"a net that takes shape {shape_of_batch(s)}" for s in (input_shape, declared.shape[1:]))
+            raise ValueError(_validation.message(argument, expected, got))
     try:
         outputs = net(keras.Input(input_shape, dtype=net.compute_dtype))
     except (TypeError, ValueError) as error:

@@ -88,6 +88,14 @@ def finite(argument, x):
     return x
 
 
+def as_array(argument, x):
+    """Returns what NumPy makes of `x`."""
+    try:
+        return np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise TypeError(message(argument, "an array of numbers", describe(x))) from error
+
+
 def positive(argument, x):
     """Returns the tensor `x` if all its entries are above zero."""
     if not tf.executing_eagerly():

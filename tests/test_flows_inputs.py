@@ -152,7 +152,12 @@ FLOWS = {
     "no_event_shape": (lambda: Flow([tfb.Exp()]), "event_shape", "shape", "None"),
     "empty_event_shape": (lambda: Flow([tfb.Exp()], event_shape=[]), "event_shape", "at least one", r"\[\]"),
     "unknown_length": (lambda: Flow([tfb.Exp()], event_shape=[None]), r"event_shape\[0\]", "integer", "None"),
-    "fewer_values": (lambda: Flow([tfb.Pad([[1, 1]])], event_shape=4), r"bijectors\[0\]", "keeps the number", ""),
+    "fewer_values": (
+        lambda: Flow([tfb.SoftmaxCentered()], event_shape=4),
+        r"bijectors\[0\]",
+        "keeps the number",
+        "SoftmaxCentered",
+    ),
     "matrices": (lambda: Flow([tfb.FillTriangular()], event_shape=[2, 2]), r"bijectors\[0\]", "", ""),
     "scale_of_three": (lambda: Flow([tfb.Scale([1.0, 2.0, 3.0])], event_shape=2), r"bijectors\[0\]", "", "Scale"),
     "widths": (lambda: Flow([coupling(), cb.ActNorm(2, "float64")]), "dtype", "one width", "float32, float64"),
@@ -162,7 +167,12 @@ FLOWS = {
         "one context_dim",
         "2, 3",
     ),
-    "hidden_context": (lambda: Flow([tfb.Chain([coupling(context_dim=2)])]), r"bijectors\[0\]", "context", "Chain"),
+    "hidden_context": (
+        lambda: Flow([tfb.Blockwise([coupling(context_dim=2)], [2])]),
+        r"bijectors\[0\]",
+        "context",
+        "Blockwise",
+    ),
     "base": (lambda: Flow([coupling()], base="normal"), "base", "tfd.Distribution", "'normal'"),
     "base_of_scalars": (lambda: Flow([coupling()], base=tfd.Normal(0.0, 1.0)), "base", r"event shape \(2,\)", ""),
     "base_with_batch": (

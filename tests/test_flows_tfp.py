@@ -14,6 +14,7 @@ from tensorflow_probability import distributions as tfd
 
 from companion import Flow
 from companion import bijectors as cb
+from companion.flows.composition import parts_of
 
 X = np.random.default_rng(0).standard_normal([7, 2]).astype(np.float32)
 CASES = pytest.mark.parametrize("case", BIJECTORS, ids=lambda case: case.name)
@@ -162,7 +163,7 @@ def test_samples_have_the_law_of_the_flow():
 @FLOW
 def test_every_variable_is_adopted_once_and_trained(make):
     flow = make()
-    inside = {v.ref() for b in flow.bijectors for v in b.trainable_variables}
+    inside = {v.ref() for b in flow.bijectors for part, _ in parts_of(b) for v in part.trainable_variables}
     inside |= {v.ref() for v in flow.base.trainable_variables} if flow.base else set()
     assert len(flow.trainable_variables) == len(inside) > 0
     assert {v.value.ref() for v in flow.trainable_variables} == inside

@@ -24,23 +24,23 @@ COPIES, FEW = 2000, 4
 
 # name: (module, what stands there, what is planted)
 PLANTED = {
-    "doubled KL in the loss": ("terms", "Terms(beta * divergence -", "Terms(2.0 * beta * divergence -"),
-    "doubled KL in the metric": ("terms", "reconstruction, divergence)", "reconstruction, 2.0 * divergence)"),
-    "doubled sampled KL": ("terms", "divergence = log_q - prior", "divergence = 2.0 * log_q - 2.0 * prior"),
-    "KL with the wrong sign": ("terms", "log_q - prior.log_prob(z)\n", "prior.log_prob(z) - log_q\n"),
-    "prior forgotten in the weights": ("terms", "log_likelihood(z) + prior.log_prob(z)", "log_likelihood(z)"),
-    "mean over pixels": ("likelihoods", "tf.reduce_sum(values, axis=range", "tf.reduce_mean(values, axis=range"),
-    "squared error for the likelihood": ("likelihoods", "-0.5 * tf.exp(-2.0 * log_scale) * _sum", "-0.5 * _sum"),
-    "scale for variance": ("likelihoods", "tf.exp(-2.0 * log_scale)", "tf.exp(-1.0 * log_scale)"),
-    "constant dropped": ("likelihoods", "** 2, x) - constant", "** 2, x)"),
-    "log-variance as standard deviation": ("posteriors", "tf.nn.softplus(rho)", "tf.exp(rho)"),
-    "log-variance twice": ("posteriors", "tf.nn.softplus(rho)", "tf.nn.softplus(rho) ** 2"),
-    "halves exchanged": ("posteriors", "loc, rho = tf.split", "rho, loc = tf.split"),
-    "noise of a hundredth": ("model", "tf.math.ndtri(u)", "0.01 * tf.math.ndtri(u)"),
-    "mean for a sample": ("model", "tf.math.ndtri(u)", "0.0 * tf.math.ndtri(u)"),
-    "noise with a mean": ("model", "tf.math.ndtri(u)", "0.1 + tf.math.ndtri(u)"),
+    "doubled KL in the loss": ("vae.terms", "Terms(beta * divergence -", "Terms(2.0 * beta * divergence -"),
+    "doubled KL in the metric": ("vae.terms", "reconstruction, divergence)", "reconstruction, 2.0 * divergence)"),
+    "doubled sampled KL": ("vae.terms", "divergence = log_q - prior", "divergence = 2.0 * log_q - 2.0 * prior"),
+    "KL with the wrong sign": ("vae.terms", "log_q - prior.log_prob(z)\n", "prior.log_prob(z) - log_q\n"),
+    "prior forgotten in the weights": ("vae.terms", "log_likelihood(z) + prior.log_prob(z)", "log_likelihood(z)"),
+    "mean over pixels": ("vae.likelihoods", "tf.reduce_sum(values, axis=range", "tf.reduce_mean(values, axis=range"),
+    "squared error for the likelihood": ("vae.likelihoods", "-0.5 * tf.exp(-2.0 * log_scale) * _sum", "-0.5 * _sum"),
+    "scale for variance": ("vae.likelihoods", "tf.exp(-2.0 * log_scale)", "tf.exp(-1.0 * log_scale)"),
+    "constant dropped": ("vae.likelihoods", "** 2, x) - constant", "** 2, x)"),
+    "log-variance as standard deviation": ("vae.posteriors", "tf.nn.softplus(rho)", "tf.exp(rho)"),
+    "log-variance twice": ("vae.posteriors", "tf.nn.softplus(rho)", "tf.nn.softplus(rho) ** 2"),
+    "halves exchanged": ("vae.posteriors", "loc, rho = tf.split", "rho, loc = tf.split"),
+    "noise of a hundredth": ("vae.model", "tf.math.ndtri(u)", "0.01 * tf.math.ndtri(u)"),
+    "mean for a sample": ("vae.model", "tf.math.ndtri(u)", "0.0 * tf.math.ndtri(u)"),
+    "noise with a mean": ("vae.model", "tf.math.ndtri(u)", "0.1 + tf.math.ndtri(u)"),
     "noise shared by an example's samples": (
-        "model",
+        "vae.model",
         "return tf.transpose(eps, [1, 0, 2])",
         "return tf.transpose(eps[:, :1] + 0 * eps, [1, 0, 2])",
     ),
@@ -50,7 +50,7 @@ PLANTED = {
 def plant(error, monkeypatch):
     """Puts the functions and methods of the planted source in the place of those in use."""
     module, there, instead = error
-    real = importlib.import_module(f"companion.vae.{module}")
+    real = importlib.import_module(f"companion.{module}")
     source = inspect.getsource(real)
     assert there in source, f"the planted error has lost its place: {there}"
     source = source.replace('@keras.saving.register_keras_serializable(package="companion")\n', "")
@@ -100,19 +100,35 @@ def test_every_planted_error_is_found(name, monkeypatch):
 # Training
 
 PLANTED_IN_TRAINING = {
-    "sum over the batch for the mean": ("training", "/ tf.cast(num_examples, terms.loss.dtype)", "+ 0.0"),
-    "one noise for every step": ("training", "seeds.fold(self.training_seed, tf.convert_to_tensor(step))", "self.seed"),
-    "steps that are not counted": ("training", "steps_taken.assign_add(1)", "steps_taken.assign_add(0)"),
-    "one noise for every batch of evaluate": ("training", "tf.cast(self._averages.num_examples, tf.int32)", "0"),
-    "regularizers forgotten": ("training", "loss + self._penalties(loss.dtype)", "loss"),
-    "batches that count alike": ("averages", "tf.cast(num_examples, tf.float64)[None]", "tf.ones([1], tf.float64)"),
-    "one noise for all steps of a program": ("compiled_steps", "first_step + i) for i", "first_step) for i"),
-    "the first batch again and again": ("compiled_steps", "examples, stack[i])", "examples, stack[0])"),
-    "steps of filling taken": ("compiled_steps", "lambda i: i < count", "lambda i: i < eps.shape[0]"),
-    "one order for every pass": ("order", "start.steps(int(number) * num_batches, endless)", "0 * int(number)"),
-    "no order": ("order", "order = tf.random.experimental.stateless_shuffle", "order = (lambda places, seed: places)"),
-    "one order for ever": ("order", "tf.py_function(seed_of_pass, [number], tf.int32), [2])", "[0, 1], [2])"),
-    "last batch forgotten": ("order", "-(-num_examples // batch_size)", "num_examples // batch_size"),
+    "sum over the batch for the mean": ("_training.model", "/ tf.cast(num_examples, terms.loss.dtype)", "+ 0.0"),
+    "one noise for every step": (
+        "_training.model",
+        "seeds.fold(self.training_seed, tf.convert_to_tensor(step))",
+        "self.seed",
+    ),
+    "steps that are not counted": ("_training.model", "steps_taken.assign_add(1)", "steps_taken.assign_add(0)"),
+    "one noise for every batch of evaluate": ("_training.model", "tf.cast(self._averages.num_examples, tf.int32)", "0"),
+    "regularizers forgotten": ("_training.model", "loss + self._penalties(loss.dtype)", "loss"),
+    "batches that count alike": (
+        "_training.averages",
+        "tf.cast(num_examples, tf.float64)[None]",
+        "tf.ones([1], tf.float64)",
+    ),
+    "one noise for all steps of a program": ("_training.compiled_steps", "first_step + i) for i", "first_step) for i"),
+    "the first batch again and again": ("_training.compiled_steps", "examples, stack[i])", "examples, stack[0])"),
+    "steps of filling taken": ("_training.compiled_steps", "lambda i: i < count", "lambda i: i < eps.shape[0]"),
+    "one order for every pass": (
+        "_training.order",
+        "start.steps(int(number) * num_batches, endless)",
+        "0 * int(number)",
+    ),
+    "no order": (
+        "_training.order",
+        "order = tf.random.experimental.stateless_shuffle",
+        "order = (lambda places, seed: places)",
+    ),
+    "one order for ever": ("_training.order", "tf.py_function(seed_of_pass, [number], tf.int32), [2])", "[0, 1], [2])"),
+    "last batch forgotten": ("_training.order", "-(-num_examples // batch_size)", "num_examples // batch_size"),
 }
 X = (np.random.default_rng(0).random([23, 6]) < 0.5).astype(np.float32)
 

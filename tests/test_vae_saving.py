@@ -207,9 +207,17 @@ def test_a_fitted_model_is_exported(tmp_path):
 
 UNSAVABLE = {
     "own_class": (lambda: Shifted([0.0, 0.0]), "Shifted"),
-    "bijector": (
-        lambda: tfd.TransformedDistribution(tfd.MultivariateNormalDiag([0.0, 0.0]), tfb.Shift([1.0, 1.0])),
-        "Shift",
+    "function": (
+        lambda: tfd.TransformedDistribution(
+            tfd.MultivariateNormalDiag([0.0, 0.0]),
+            tfb.Inline(
+                forward_fn=lambda x: x + 1.0,
+                inverse_fn=lambda y: y - 1.0,
+                inverse_log_det_jacobian_fn=lambda y: tf.constant(0.0),
+                forward_min_event_ndims=0,
+            ),
+        ),
+        "function",
     ),
 }
 

@@ -19,10 +19,7 @@ __all__ = ["array_of_examples", "checked", "error_inside"]
 
 def array_of_examples(argument, x, dtype, event_shape):
     """Finite numbers as an array of `dtype` and shape [num_examples, *event_shape] (any event if that is None)."""
-    try:
-        array = np.asarray(x)
-    except (TypeError, ValueError) as error:
-        raise TypeError(_validation.message(argument, "an array of numbers", _validation.describe(x))) from error
+    array = _validation.as_array(argument, x)
     if array.dtype.kind not in "fbiu":
         raise TypeError(_validation.message(argument, "an array of numbers", _validation.describe(x)))
     wanted = ["num_examples", *(event_shape or ["..."])]

@@ -35,8 +35,9 @@ class _Coupling(Bijector):
             raise TypeError(_validation.message("net", "a Keras model or layer, or None", _validation.describe(net)))
         meaning = "the scalar maps' parameters"
         outputs = _networks.require_outputs("net", net, (num_inputs,), (num_outputs,), meaning)
-        if outputs.dtype != policy:
-            raise TypeError(_validation.message("net", f"a net of dtype {policy}", outputs.dtype))
+        widths = sorted({outputs.dtype, *(declared.dtype for declared in getattr(net, "inputs", None) or [])})
+        if widths != [policy]:
+            raise TypeError(_validation.message("net", f"a net of dtype {policy}", ", ".join(widths)))
         super().__init__(dim, [net], parameters, context_dim, policy, name)
 
     def get_config(self):

@@ -9,7 +9,7 @@ from tensorflow_probability import bijectors as tfb
 from companion.bijectors import Bijector
 from companion.bijectors.memory import Direct
 
-__all__ = ["Composition", "Maps", "conditional", "is_inverse"]
+__all__ = ["Composition", "Maps", "conditional", "is_inverse", "parts_of"]
 
 _MAPS = weakref.WeakValueDictionary()  # by key
 _KEYS = itertools.count()
@@ -19,6 +19,14 @@ _INVERSES = (tfb.Invert, tfb.Invert.__bases__[0])  # the latter is what TFP make
 def is_inverse(bijector):
     """Whether it is a `tfb.Invert`."""
     return isinstance(bijector, _INVERSES)
+
+
+def parts_of(bijector, inverted=False):
+    """The bijector and those that it is made of, each with whether it is used backwards."""
+    yield bijector, inverted
+    for part in getattr(bijector, "bijectors", None) or [getattr(bijector, "bijector", None)]:
+        if isinstance(part, tfb.Bijector):
+            yield from parts_of(part, inverted != is_inverse(bijector))
 
 
 def conditional(bijector):
@@ -63,8 +71,9 @@ class Maps:
         _MAPS[self.key] = self
 
     def learnt(self):
-        """The variables (`tf.Variable`) of the maps that are trained."""
-        return [v for bijector in self.bijectors for v in bijector.trainable_variables]
+        """The variables (`tf.Variable`) of the maps that are trained, each once."""
+        parts = [part for bijector in self.bijectors for part, _ in parts_of(bijector)]
+        return list({v.ref(): v for part in parts for v in part.trainable_variables}.values())
 
     def __iter__(self):
         """Each map with the number of dimensions of an event before it."""

@@ -14,13 +14,12 @@ from companion import _saving, _validation, seeds
 from companion._training import TrainedOnExamples, array_of_examples, in_chunks
 from companion.bijectors import ActNorm, Bijector
 from companion.flows import packing
-from companion.flows.composition import Composition, Maps, conditional
+from companion.flows.composition import Composition, Maps, conditional, parts_of
 from companion.flows.pace import choose
 from companion.flows.tracking import (
     AdoptedVariables,
     flattened,
     keras_layers_in,
-    parts_of,
     require_own_variables,
     variables_to_adopt,
 )
@@ -574,7 +573,7 @@ def _event_shapes(bijectors, event_shape, dtype):
         bijector, after = bijectors[place], shapes[0]
         try:
             before = bijector.inverse_event_shape(after)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(
                 _validation.message(f"bijectors[{place}]", f"one of events of shape {after}", error)
             ) from error
@@ -625,7 +624,7 @@ def _real_numbers(argument, values, dtype):
     """Finite numbers of any width as a tensor of the flow's."""
     integer = getattr(getattr(values, "dtype", None), "is_integer", False)  # of a tf.DType
     if isinstance(values, (list, tuple, np.ndarray, np.generic, int, float)) or integer:
-        values = np.asarray(values)
+        values = _validation.as_array(argument, values)
         values = values.astype(dtype) if values.dtype.kind in "iub" else values
     values = _validation.float_tensor(argument, values, tf.as_dtype(dtype))
     if values.dtype != dtype:

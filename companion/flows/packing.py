@@ -23,7 +23,7 @@ def pack(argument, x, context, flow):
         flow: a `Flow`.
     """
     if flow.context_dim is None:
-        x = np.asarray(x) if isinstance(x, list) else x
+        x = _validation.as_array(argument, x) if isinstance(x, list) else x
         if context is not None:
             expected = "nothing, for no bijector takes a context"
             raise ValueError(_validation.message("context", expected, _validation.describe(context)))

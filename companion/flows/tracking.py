@@ -6,13 +6,12 @@ from tensorflow_probability import bijectors as tfb
 
 from companion import _validation
 from companion.bijectors import Bijector
-from companion.flows.composition import Composition, is_inverse
+from companion.flows.composition import Composition, parts_of
 
 __all__ = [
     "AdoptedVariables",
     "flattened",
     "keras_layers_in",
-    "parts_of",
     "require_own_variables",
     "variables_to_adopt",
 ]
@@ -29,14 +28,6 @@ def flattened(bijectors):
             yield from flattened(bijector.maps.bijectors)
         else:
             yield bijector
-
-
-def parts_of(bijector, inverted=False):
-    """The bijector and those that it is made of, each with whether it is used backwards."""
-    yield bijector, inverted
-    for part in getattr(bijector, "bijectors", None) or [getattr(bijector, "bijector", None)]:
-        if isinstance(part, tfb.Bijector):
-            yield from parts_of(part, inverted != is_inverse(bijector))
 
 
 def keras_layers_in(bijectors):
