@@ -1,8 +1,11 @@
-// Two small things the figures and boxes cannot say for themselves.
+// Small things that the theme, the figures and the boxes do not do by themselves.
 
-// Vega labels its inputs, but a group of radio buttons only has a name standing beside it. Vega draws them after
-// the page has loaded, so groups are named when they appear.
+// Vega labels its inputs and marks, but a group of radio buttons only has a name standing beside it, and a mark without
+// data has none. Vega draws them after the page has loaded, so they are mended when they appear.
 function nameGroups() {
+  for (const mark of document.querySelectorAll(".vega-embed [role='graphics-symbol']:not([aria-label])")) {
+    mark.setAttribute("role", "none");    // a line that says nothing, such as a zero
+  }
   for (const group of document.querySelectorAll(".vega-bind-radio:not([role])")) {
     const name = group.closest(".vega-bind")?.querySelector(".vega-bind-name");
     group.setAttribute("role", "radiogroup");
@@ -12,7 +15,8 @@ function nameGroups() {
 
 // A figure or a formula that is wider than a phone scrolls inside its own box; a box that scrolls must be
 // reachable by keyboard. A box is measured when it comes near: measuring all of them would lay out the whole page.
-const SCROLLABLE = ".vega-embed, .katex-display, .bd-article pre, .bd-article table";
+const SCROLLABLE = `.vega-embed, .katex-display, .bd-article pre, .bd-article table, .pst-scrollable-table-container,
+  .cell_output > .output`;
 
 const boxes = new IntersectionObserver(
   (entries) => {
@@ -79,7 +83,38 @@ function wakeWhenNear() {
   window.addEventListener("beforeprint", () => sleeping.forEach(wake));
 }
 
+// Roles that the theme and Sphinx leave out, or give as nobody may any more: the sidebar is part of no landmark, the
+// parameters of a long signature are definitions without a term, and works of a bibliography are no items of its list.
+function giveRoles() {
+  const sidebar = document.getElementById("pst-primary-sidebar");
+  sidebar?.setAttribute("aria-label", "Course");
+  const roles = { "#pst-primary-sidebar": "region", "dt.sig dl": "none", ".citation": "listitem" };
+  for (const [selector, role] of Object.entries(roles)) {
+    for (const part of document.querySelectorAll(selector)) {
+      part.setAttribute("role", role);
+    }
+  }
+}
+
+// On paper everything is open, and dark on white.
+function prepareForPrint() {
+  let closed = [];
+  let theme;
+  window.addEventListener("beforeprint", () => {
+    closed = [...document.querySelectorAll("details:not([open])")];
+    closed.forEach((box) => (box.open = true));
+    theme = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+  });
+  window.addEventListener("afterprint", () => {
+    closed.forEach((box) => (box.open = false));
+    document.documentElement.dataset.theme = theme;
+  });
+}
+
 document.addEventListener("DOMContentLoaded", () => {
+  giveRoles();
+  prepareForPrint();
   wakeWhenNear();
   nameGroups();
   reachScrollables();

@@ -8,6 +8,8 @@ nothing, so pages that an incremental build left alone may pass again.
 - Scripts of the head wait until the page is read; the few bytes of options that stand between them are written
   into the page.
 - Images know their size before they arrive, and those below the first arrive when they come near.
+- The theme measures every box that might scroll as soon as it starts, and so lays out the whole page; `book.js`
+  measures a box when it comes near.
 - Interactive figures are drawn when they come near: their scripts sleep until `book.js` wakes them.
 """
 
@@ -33,6 +35,8 @@ ICON_RULE = re.compile(r'(?P<names>(?:\.fa-[a-z0-9-]+:before,?)+)\{content:"\\(?
 ICON_FACE = re.compile(r"@font-face\{[^}]*?font-weight:900;src:(?P<source>[^}]*fa-solid-900[^}]*)\}")
 THEME = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
 STYLES, FONT = Path("styles/pydata-sphinx-theme.css"), Path("vendor/fontawesome/webfonts/fa-solid-900.ttf")
+TAB_STOPS = re.compile(r'\["pre"[^\]]*\]\.join\(", "\)(?=\)\.forEach\(\(e=>\{e\.tabIndex=)')
+SCRIPT = Path("scripts/pydata-sphinx-theme.js")
 PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
 
@@ -132,6 +136,14 @@ def lighten_icons(static, pages):
     (static / STYLES).write_text(styles)
 
 
+def without_tab_stops(script):
+    """The theme's script without its search for boxes that scroll; an error if it searches no more, or otherwise."""
+    lighter, changes = TAB_STOPS.subn('"none-of-these"', script)
+    if changes != 1:
+        raise ValueError(f"{SCRIPT}: expected one search for boxes that scroll, got {changes}: the theme has changed")
+    return lighter
+
+
 def lighten_site(app, exception):
     """Rewrite every page that was written."""
     if exception or app.builder.name != "html":
@@ -145,6 +157,7 @@ def lighten_site(app, exception):
         if lighter != text:
             page.write_text(lighter)
     lighten_icons(site / "_static", texts.values())
+    (site / "_static" / SCRIPT).write_text(without_tab_stops((THEME / SCRIPT).read_text()))
 
 
 def setup(app):
