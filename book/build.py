@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 
 import colab_copies
+import yaml
+from front_page import first_page
 from origin import Origin, repository_from, site_url_from
 from published_wheel import build_wheel
 
@@ -23,7 +25,8 @@ BOOK = Path(__file__).resolve().parent
 
 def machinery(site_url, repository):
     """A fingerprint of what shapes every page but is invisible to Sphinx's own incremental build."""
-    sources = [*sorted((BOOK / "_ext").glob("*.py")), BOOK / "_toc.yml", BOOK.parent / "requirements" / "lock.txt"]
+    sources = [*sorted((BOOK / "_ext").glob("*.py")), *sorted(BOOK.glob("*.py")), BOOK / "_toc.yml"]
+    sources += [BOOK.parent / "requirements" / "lock.txt"]
     parts = [path.read_bytes() for path in sources] + [repr((site_url, repository)).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
@@ -48,12 +51,18 @@ def build_pages(folder, site_url, repository, fresh):
     return status
 
 
+def title():
+    """The title of the book."""
+    return yaml.safe_load((BOOK / "_config.yml").read_text())["title"]
+
+
 def add_package_and_copies(build, site_url, repository):
     """Put the wheel and the chapters' copies beside the pages."""
     site = build / "html"
     origin = Origin(site_url, repository, *build_wheel(site / "dist", site_url))
     shutil.rmtree(site / "colab", ignore_errors=True)
     colab_copies.convert_all(BOOK / "chapters", build / "references.json", site / "colab", origin)
+    (site / "index.html").write_text(first_page(title(), site_url))  # in the place of Jupyter Book's bare redirect
     (site / ".nojekyll").touch()  # GitHub would leave out folders whose name begins with an underscore
 
 

@@ -6,9 +6,10 @@ be missing: a book that is only built, not published, has neither. What they mak
 
 import re
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
+REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._-]+")
+SITE_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~-]+)*/?")
 PAGES_BRANCH = "gh-pages"
 
 
@@ -38,8 +39,7 @@ def site_url_from(text):
     """A site's address without its last slash; None for an empty one."""
     if not text:
         return None
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+    if not SITE_URL.fullmatch(text) or text.endswith(".html"):
         raise ValueError(f"SITE_URL: expected an address such as https://owner.github.io/name, got {text!r}")
     return text.rstrip("/")
 

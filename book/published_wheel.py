@@ -1,4 +1,5 @@
-"""Build the wheel of `companion` that is published with the book: a function of the sources, to the last byte.
+"""Build the wheel of `companion` that is published with the book: a function of the sources and of the versions in
+`requirements/lock.txt`, to the last byte.
 
 Its version ends in a fingerprint of the sources, so that a notebook can tell the copy that belongs to it from any
 other; and it knows the address of its book. Nothing of this is written into the sources: a copy of them is built.
@@ -15,7 +16,7 @@ from pathlib import Path
 from notebooks import fingerprint
 
 ROOT = Path(__file__).resolve().parent.parent
-NEEDED = ("pyproject.toml", "README.md", "LICENSE", "companion")
+NEEDED = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "companion")
 FIXED_TIME = "315532800"  # 1980-01-01, the first day that a zip file can name
 
 

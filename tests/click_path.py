@@ -28,7 +28,7 @@ from colab_copies import put_solutions_back
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 CHAPTERS = Path(__file__).resolve().parents[1] / "book" / "chapters"
 OURS = "reparameterization-companion"
@@ -122,7 +122,7 @@ def run(notebook, python):
         )
         try:
             client.execute(stderr=subprocess.DEVNULL)
-        except CellExecutionError as error:
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             return str(error)
     return None
 
@@ -138,8 +138,11 @@ def fetched_copy(name, site_url):
 def walk(name, site_url, python):
     """Walk one chapter's path; returns what went wrong, or None."""
     remove_ours(python)
-    solved = nbformat.read(CHAPTERS / f"{name}.ipynb", 4)
-    return run(put_solutions_back(fetched_copy(name, site_url), solved), python)
+    try:
+        notebook = put_solutions_back(fetched_copy(name, site_url), nbformat.read(CHAPTERS / f"{name}.ipynb", 4))
+    except (LookupError, OSError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return run(notebook, python)
 
 
 def first_cell_alone(notebook):

@@ -3,6 +3,7 @@
 Each check is run twice: on every chapter, where it must find nothing, and on a planted error, which it must find.
 """
 
+import re
 from pathlib import Path
 
 import book_checks as checks
@@ -249,3 +250,8 @@ def test_claims_and_tests_are_matched_in_both_directions():
     assert tests["thm-a"] == ["test_x.py::test_a"]
     assert claims.unverified(statements, tests) == ["def-b"]
     assert claims.unknown(statements, tests) == ["thm-z"]
+
+
+def test_no_chapter_is_promised():
+    for name in NAMES:
+        assert not re.search(r"[Cc]hapters? to come", (CHAPTERS / f"{name}.md").read_text())

@@ -21,6 +21,17 @@ def test_outputs_stay_but_for_glue():
     assert [(cell.execution_count, cell.metadata, cell.id) for cell in cells] == [(1, {}, "c1"), (1, {}, "c2")]
 
 
+def test_a_cell_that_would_tell_a_solution_is_an_error():
+    gated = [
+        "```{exercise-start} It\n:label: ex-a\n```\n\nDo it.\n\n```{exercise-end}\n```",
+        "```{solution-start} ex-a\n```\n\nSo.",
+        code("print('the answer')"),
+        "```{solution-end}\n```",
+    ]
+    with pytest.raises(ConversionError, match=r"a code cell in the solution of ex-a has no markers"):
+        copied(*gated)
+
+
 def test_what_the_page_hides_is_folded():
     (cell,) = copied(code("glue('n', 1)", tags=["remove-cell"]))
     assert cell.source.startswith("#@title What stands behind the text")

@@ -173,3 +173,13 @@ def test_solutions_are_put_back():
     assert not solved(copy)  # the copy itself is as it was
     with pytest.raises(ValueError, match="expected a copy of this chapter"):
         put_solutions_back(chapter("other"), notebook)
+
+
+@pytest.mark.parametrize(
+    "check",
+    ["{name: b for name, b in base.items()}", "f(lambda name: base[name])", "def g(name):\n    return base[name]"],
+)
+def test_a_stub_does_not_ask_for_a_variable_of_the_check(check):
+    made = cut("base = {'a': 1}\nfor name in base: pass", check)
+    assert "base = ...  # your answer" in made
+    assert "name = ..." not in made

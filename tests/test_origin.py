@@ -21,6 +21,10 @@ def test_without_a_place_there_is_no_address():
     assert colab_url(None, "vae") is None
 
 
+def test_an_owner_may_have_an_underscore():
+    assert repository_from("name_company/course") == "name_company/course"
+
+
 @pytest.mark.parametrize("empty", [None, ""])
 def test_both_may_be_missing(empty):
     assert site_url_from(empty) is repository_from(empty) is None
@@ -31,7 +35,24 @@ def test_a_last_slash_does_not_matter(text):
     assert site_url_from(text) == text.rstrip("/")
 
 
-@pytest.mark.parametrize("text", ["a.github.io/b", "ftp://a/b", "https://", "https://a/b?c", "https://a/b#c", "/b"])
+WRONG_SITES = [
+    "a.github.io/b",
+    "ftp://a/b",
+    "https://",
+    "https://a/b?c",
+    "https://a/b#c",
+    "/b",
+    "https://a.github.io/b ",
+    "https://a/{b}",
+    "https://a/\nb",
+    'https://a/"$(id)',
+    "https://user:word@a/b",
+    "https://a/b/index.html",
+    "https://[a",
+]
+
+
+@pytest.mark.parametrize("text", WRONG_SITES)
 def test_a_wrong_site_url_is_refused(text):
     with pytest.raises(ValueError, match="SITE_URL: expected an address such as"):
         site_url_from(text)

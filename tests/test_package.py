@@ -2,7 +2,6 @@
 
 import email
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -27,7 +26,6 @@ def sources(folder):
     """A copy of what a build needs, with a test beside it, which must not be packed."""
     folder.mkdir(parents=True)
     copy_sources(folder, _about.__version__, ADDRESS)
-    shutil.copy(ROOT / "MANIFEST.in", folder)
     (folder / "tests").mkdir()
     (folder / "tests" / "test_planted.py").write_text("")
     return folder

@@ -1,10 +1,12 @@
 """`book/_ext/page_weight.py`: pages lose weight and nothing that a reader sees, and a second run changes nothing."""
 
 import struct
+from io import BytesIO
 from pathlib import Path
 
 import page_weight
 import pytest
+from fontTools.ttLib import TTFont
 
 HEAD = """<head><link rel="preload" as="script" href="../_static/scripts/bootstrap.js?digest=8" />
 <script src="../_static/scripts/fontawesome.js?digest=8"></script>
@@ -62,6 +64,15 @@ def test_only_used_icons_stay():
     assert characters == {"\uf0c9"}
     assert page_weight.font_of(characters) == page_weight.font_of(characters)
     assert len(page_weight.font_of(characters)) < 3000
+
+
+def test_icons_that_the_stylesheet_draws_stay():
+    """Such as the bell before the title of an admonition, which no page names."""
+    styles = (page_weight.THEME / page_weight.STYLES).read_text()
+    _, characters = page_weight.with_used_icons(styles, set())
+    assert {"\uf0f3", "\uf0eb", "\uf010"} <= characters  # bell, light bulb, "hide search matches"
+    font = TTFont(BytesIO(page_weight.font_of(characters)))
+    assert {ord(character) for character in characters - {"\uf09b", "\uf296"}} <= font.getBestCmap().keys()  # brands
 
 
 def test_theme_is_the_one_that_is_known():

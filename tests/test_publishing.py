@@ -1,6 +1,8 @@
 """What the book's own Sphinx extensions add to pages: buttons, permanent links, registers, descriptions."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import permalinks
 import publishing
@@ -8,6 +10,7 @@ import pytest
 import registers
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
+SITE = "https://owner.github.io/course"
 CHAPTERS = {path.stem: path.read_text() for path in (BOOK / "chapters").glob("*.md")}
 
 
@@ -16,7 +19,7 @@ def labels(buttons):
 
 
 def test_buttons_of_a_chapter():
-    found = publishing.buttons("chapters/vae", "chapters/vae.html", "owner/course", "book/chapters/vae.md")
+    found = publishing.buttons("chapters/vae", "chapters/vae.html", SITE, "owner/course", "book/chapters/vae.md")
     assert labels(found) == ["open-in-colab", "download-notebook", "view-source", "suggest-edit", "print"]
     addresses = [button.get("url") for button in found]
     assert addresses[0] == "https://colab.research.google.com/github/owner/course/blob/gh-pages/colab/vae.ipynb"
@@ -26,13 +29,29 @@ def test_buttons_of_a_chapter():
 
 
 def test_no_button_that_cannot_work():
-    assert labels(publishing.buttons("chapters/vae", "chapters/vae.html", None, "book/chapters/vae.md")) == [
-        "download-notebook",
-        "print",
-    ]
-    assert labels(publishing.buttons("notation", "notation.html", None, "book/notation.md")) == ["print"]
-    of_page = publishing.buttons("notation", "notation.html", "owner/course", "book/notation.md")
+    chapter = ("chapters/vae", "chapters/vae.html")
+    for site in (None, SITE):
+        found = publishing.buttons(*chapter, site, None, "book/chapters/vae.md")
+        assert labels(found) == ["download-notebook", "print"]
+    of_sources = publishing.buttons(*chapter, None, "owner/course", "book/chapters/vae.md")
+    assert labels(of_sources) == ["download-notebook", "view-source", "suggest-edit", "print"]
+    assert labels(publishing.buttons("notation", "notation.html", SITE, None, "book/notation.md")) == ["print"]
+    of_page = publishing.buttons("notation", "notation.html", SITE, "owner/course", "book/notation.md")
     assert labels(of_page) == ["view-source", "suggest-edit", "print"]
+
+
+def test_the_map_names_every_page_of_the_book(tmp_path):
+    addresses = SimpleNamespace(name="html", get_target_uri="{}.html".format)
+    app = SimpleNamespace(
+        builder=addresses,
+        config=SimpleNamespace(site_address=SITE),
+        env=SimpleNamespace(found_docs={"notation", "chapters/vae"}),
+        outdir=tmp_path,
+    )
+    publishing.write_map(app, None)
+    namespace = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+    found = ElementTree.parse(tmp_path / "sitemap.xml").getroot().iter(f"{namespace}loc")
+    assert [place.text for place in found] == [f"{SITE}/chapters/vae.html", f"{SITE}/notation.html"]
 
 
 def test_every_chapter_is_described_by_its_question():
@@ -62,7 +81,7 @@ def test_every_exercise_is_found():
 def test_list_of_exercises():
     text = "```{exercise-start} A map\n:label: ex-a\n```\n\n```{exercise-start} Two\n:class: hard\n:label: ex-b\n```\n"
     assert registers.exercise_list(["trick"], {"trick": text}) == [
-        "{doc}`/chapters/trick`",
+        "## {doc}`/chapters/trick`",
         "",
         "- {ref}`ex-a` (A map)",
         "- {ref}`ex-b` (Two)",

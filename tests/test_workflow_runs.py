@@ -24,6 +24,7 @@ NEEDED = (
     "pyproject.toml",
     "README.md",
     "LICENSE",
+    "MANIFEST.in",
 )
 
 MAKE = """#!/bin/sh

@@ -24,7 +24,7 @@ PYTHONS = {
 }
 
 PINNED = re.compile(r"actions/[a-z-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+")
-TOKENS = {"contents": "write", "issues": "write", "actions": "read"}
+TOKENS = {"pages": "write", "contents": "write", "issues": "write", "actions": "read"}
 
 
 def jobs(texts):

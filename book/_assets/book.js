@@ -83,6 +83,25 @@ function wakeWhenNear() {
   window.addEventListener("beforeprint", () => sleeping.forEach(wake));
 }
 
+// A link to a place in a page stays there while the figures before it, or in it, are drawn: until the reader moves, or
+// for some seconds.
+function stayAtPlace() {
+  const seconds = 5;
+  let until = 0;
+  const follow = () => (until = location.hash ? Date.now() + 1000 * seconds : 0);
+  const grown = new ResizeObserver(() => {
+    if (Date.now() < until) {
+      document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+    }
+  });
+  grown.observe(document.querySelector(".bd-article") ?? document.body);
+  window.addEventListener("hashchange", follow);
+  for (const sign of ["wheel", "touchstart", "keydown", "pointerdown"]) {
+    window.addEventListener(sign, () => (until = 0), { passive: true });
+  }
+  follow();
+}
+
 // Roles that the theme and Sphinx leave out, or give as nobody may any more: the sidebar is part of no landmark, the
 // parameters of a long signature are definitions without a term, and works of a bibliography are no items of its list.
 function giveRoles() {
@@ -116,6 +135,7 @@ document.addEventListener("DOMContentLoaded", () => {
   giveRoles();
   prepareForPrint();
   wakeWhenNear();
+  stayAtPlace();
   nameGroups();
   reachScrollables();
   new MutationObserver(() => {

@@ -4,7 +4,7 @@ When the site is written, each page is rewritten by the functions in `STEPS`, fr
 nothing, so pages that an incremental build left alone may pass again.
 
 - Font Awesome's script (1.5 MB) goes: the theme's stylesheet draws the same icons with a font. Of that font (160 kB)
-  and its stylesheet stay the icons that some page uses.
+  and its stylesheet stay the icons that some page names or the stylesheet draws.
 - Scripts of the head wait until the page is read; the few bytes of options that stand between them are written
   into the page.
 - Images know their size before they arrive, and those below the first arrive when they come near.
@@ -32,6 +32,7 @@ SOURCE = re.compile(r'\bsrc="(?P<path>[^":]*\.png)"')
 FIGURE = re.compile(r'<script type="text/javascript">(?=\s*var VEGA_DEBUG\b)')
 ICON = re.compile(r"\bfa-[a-z][a-z0-9-]*")
 ICON_RULE = re.compile(r'(?P<names>(?:\.fa-[a-z0-9-]+:before,?)+)\{content:"\\(?P<code>[0-9a-f]+)"\}')
+DRAWN = re.compile(r'--pst-icon-[a-z-]+:"(?P<character>.)"')  # icons that the stylesheet draws itself, by the character
 ICON_FACE = re.compile(r"@font-face\{[^}]*?font-weight:900;src:(?P<source>[^}]*fa-solid-900[^}]*)\}")
 THEME = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
 STYLES, FONT = Path("styles/pydata-sphinx-theme.css"), Path("vendor/fontawesome/webfonts/fa-solid-900.ttf")
@@ -102,7 +103,7 @@ def lighten(text, page, options):
 
 def with_used_icons(styles, used):
     """The stylesheet without the rules of unused icons; and the characters of the icons that stay."""
-    characters = set()
+    characters = set(DRAWN.findall(styles))
 
     def kept(match):
         if used.isdisjoint(ICON.findall(match["names"])):

@@ -31,7 +31,7 @@ def exercise_list(chapters, texts):
     """The MyST text of all exercises by chapter; `texts` maps a chapter's name to its text."""
     lines = []
     for name in chapters:
-        lines += [f"{{doc}}`/chapters/{name}`", ""]
+        lines += [f"## {{doc}}`/chapters/{name}`", ""]
         lines += [f"- {{ref}}`{label}` ({title})" for label, title in exercises_in(texts[name])]
         lines.append("")
     return lines
@@ -70,9 +70,10 @@ class Register(SphinxDirective):
         raise NotImplementedError
 
     def run(self):
-        node = nodes.container(classes=["register"])
-        self.state.nested_parse(StringList(self.text(), source=self.env.doc2path(self.env.docname)), 0, node)
-        return [node]
+        node = nodes.section()
+        lines = StringList(self.text(), source=self.env.doc2path(self.env.docname))
+        self.state.nested_parse(lines, 0, node, match_titles=True)
+        return node.children
 
 
 class AllExercises(Register):

@@ -4,6 +4,8 @@ Colab knows Markdown, maths and HTML, but neither MyST's directives nor its role
 uses is turned into what Colab shows, with links to the published page; what the converter does not know is a
 `ConversionError`, never raw text in a copy. A copy is a function of its inputs alone: no times, no random identifiers.
 
+(`sphinx-tojupyter` was tried first: as it comes it fences code cells, drops outputs and breaks displayed maths.)
+
     spans.py       pieces of a paragraph: code, maths, text
     fences.py      blocks of a cell: fences with their options, displayed maths, indented code, paragraphs
     page.py        what a conversion knows (references, glued values, where the site is), and the text it converts

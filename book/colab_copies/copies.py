@@ -162,6 +162,8 @@ def _code_cells(page, cell, gates, later):
     """A code cell, and its caption if it draws a figure."""
     copy = new_code_cell(cell.source, id=cell.id, metadata={}, execution_count=cell.execution_count)
     copy.outputs = [output for output in cell.outputs if not _is_glue(output)]
+    if gates.inside == "solution" and not solutions.has_solution(cell.source):
+        raise page.error(1, f"a code cell in the solution of {gates.label} has no markers, and would tell it")
     if solutions.has_solution(cell.source):
         copy.source = _stub(page, cell, gates, later)
         copy.outputs, copy.execution_count = [], None
@@ -210,7 +212,8 @@ def _where_from(page):
     on_its_page = page.link("on its page", chapter["url"])
     return (
         f"*Read this chapter {on_its_page}, where the solutions have their code. This is the notebook of {where}, "
-        "to run and to change. Run the next cell first.*"
+        "to run and to change. Run the next cell first. 'Run all' stops at the first exercise: its stub is yours to "
+        "fill.*"
     )
 
 

@@ -25,8 +25,13 @@ def check_package(expected, missing, other):
         raise RuntimeError(missing) from None
     if not fits(installed):
         raise RuntimeError(f"Here is version {{installed}} of the package; this notebook needs {{expected}}. {{other}}")
-    import companion
-
+    try:
+        import companion
+    except Exception as error:
+        raise RuntimeError(
+            f"The package is installed, but what this session ships beside it does not fit: {{error}}. In Colab choose "
+            "Runtime > Change runtime type > Runtime version, take an older one, and run this cell again."
+        ) from error
     if not fits(companion.__version__):
         raise RuntimeError(
             f"Version {{expected}} of the package is installed, but this session has already imported "
@@ -59,8 +64,8 @@ def _missing(wheel, page):
     """What to say when no version is installed."""
     return (
         f"The package of this course could not be installed from {wheel}. If pip says above that nothing is there "
-        f"(404), this notebook is older than the published course: open it anew from {page}. If pip could not "
-        "connect, wait a minute and run this cell again."
+        f"(404), this notebook is older than the published course: open it anew from {page}, and copy your answers "
+        "over. If pip could not connect, or the course is just being published, wait a minute and run this cell again."
     )
 
 

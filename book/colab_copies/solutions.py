@@ -6,6 +6,7 @@ of each value. Run as it is, it stops with a sentence that names the exercise.
 
 import ast
 import copy
+import symtable
 
 __all__ = ["BEGIN", "END", "has_solution", "put_solutions_back", "stub"]
 
@@ -83,9 +84,15 @@ def _wanted(statements, after, later):
 
 
 def _used(source):
-    """The names that some code reads."""
-    tree = _parsed(source)
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    """The names that some code reads from the cell's own scope: not the variables of its functions and loops inside."""
+    return _read(symtable.symtable(ast.unparse(_parsed(source)), "cell", "exec"))
+
+
+def _read(scope):
+    """The names that a scope, and those inside it, take from the outermost one."""
+    outermost = scope.get_type() == "module"
+    names = {s.get_name() for s in scope.get_symbols() if s.is_referenced() and (outermost or s.is_global())}
+    return names.union(*map(_read, scope.get_children()))
 
 
 def _used_freely(source):

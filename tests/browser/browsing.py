@@ -20,7 +20,7 @@ def pages_of(folder):
 
 def leads_elsewhere(path):
     """Whether a page only sends its reader on to another one."""
-    return path.stat().st_size < 1000 and "http-equiv" in path.read_text()
+    return 'http-equiv="Refresh"' in path.read_text()[:2000]
 
 
 def has_figures(path):

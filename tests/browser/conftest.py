@@ -30,7 +30,9 @@ def pytest_generate_tests(metafunc):
     pages = pages_of(folder)
     if "figure_page" in metafunc.fixturenames:
         pages = [page for page in pages if has_figures(folder / page)]
-    for name in {"page_name", "figure_page"} & set(metafunc.fixturenames):
+    if "chapter_page" in metafunc.fixturenames:
+        pages = [page for page in pages if page.startswith("chapters/")]
+    for name in {"page_name", "figure_page", "chapter_page"} & set(metafunc.fixturenames):
         groups = [pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in pages]
         metafunc.parametrize(name, groups or [pytest.param(None, id="no site")])
 
