@@ -51,10 +51,15 @@ def numbers(app, docname, kind, label):
 
 
 def sections(app):
-    """Labelled sections with their titles, and exercises with their numbers."""
+    """Labelled sections with their titles, and exercises with their numbers.
+
+    Sphinx labels the indices of its domains as well, even those that a site leaves out: they are no pages of the book.
+    """
     found = {}
     exercises = getattr(app.env, "sphinx_exercise_registry", {})
     for label, (docname, anchor, title) in app.env.get_domain("std").labels.items():
+        if docname not in app.env.found_docs:
+            continue
         if label in exercises:
             if exercises[label]["type"].startswith("exercise"):
                 text = app.config.numfig_format["exercise"] % numbers(app, docname, "exercise", label)
