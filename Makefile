@@ -177,8 +177,9 @@ test-dependencies: .venv-$(RESOLUTION)/.ready  ## Run the unit tests on the olde
 
 .PHONY: links
 links: $(READY)  ## Ask every address that the book links to whether it is still there (needs a network)
-	@rm -rf build/links
-	-$(BIN)/jupyter-book build book --builder linkcheck --path-output build/links --quiet >/dev/null 2>&1
+	@rm -rf build/links && mkdir -p build/links
+	@$(BIN)/jupyter-book build book --builder linkcheck --path-output build/links >build/links/log 2>&1 || true
+	@grep --quiet 'build \(succeeded\|finished with problems\)' build/links/log || { tail -40 build/links/log >&2; exit 1; }
 	@$(BIN)/python .github/scripts/broken_links.py build/links/_build/html/output.json
 
 .PHONY: clean

@@ -34,10 +34,12 @@ echo "$@" > $site/index.html
 touch $site/.nojekyll $site/colab/trick.ipynb $site/dist/a.whl
 """
 
-# `gh run download 7 --name NAME --dir FOLDER` takes what the job before left; of the rest the words are kept.
+# `gh run download 7 --name NAME --dir FOLDER` takes what the job before left; of the rest the words are kept, a call a
+# line. A release is there once it has been created.
 GH = """#!/bin/sh
 [ "$1 $2 $3 $4" = "run download 7 --name" ] && { cp -r "artifact/$5" "$7"; exit; }
-for word in "$@"; do echo "$word"; done > said
+[ "$1 $2" = "release view" ] && { grep --quiet "^release create $3 " said; exit; }
+echo "$*" >> said
 """
 
 
@@ -106,27 +108,55 @@ def test_a_push_to_main_publishes_the_site(repository, tmp_path):
         git("show", "gh-pages:index.html") == "book SITE_URL=https://owner.github.io/course REPOSITORY=Owner/course\n"
     )
     listed = git("ls-tree", "-r", "--name-only", "gh-pages").splitlines()
-    assert listed == [".nojekyll", "colab/trick.ipynb", "dist/a.whl", "index.html"]
+    assert listed == [".nojekyll", "colab/trick.ipynb", "dist/a.whl", "dist/wheels.txt", "index.html"]
 
 
 def test_a_tag_makes_a_release(repository):
     tag = f"v{_about.__version__}"
     run(repository, "release.yml", "build", GITHUB_REPOSITORY="Owner/owner.github.io", GITHUB_REF_NAME=tag)
     run(repository, "release.yml", "release", GITHUB_REF_NAME=tag)
-    *words, first, second, third, fourth = (repository / "said").read_text().splitlines()
-    assert words == ["release", "create", tag, "--verify-tag", "--title", tag, "--notes-file", "NOTES.md"]
     package = f"reparameterization_companion-{_about.__version__}"
     names = ["SHA256SUMS", f"{package}-py3-none-any.whl", f"{package}.tar.gz", f"site-{_about.__version__}.tar.gz"]
-    assert [first, second, third, fourth] == [f"release/{name}" for name in names]
+    files = [f"release/{name}" for name in names]
+    create, upload, publish = [
+        f"release create {tag} --draft --verify-tag",
+        f"release upload {tag} --clobber {' '.join(files)}",
+        f"release edit {tag} --draft=false --prerelease=false --title {tag} --notes-file NOTES.md",
+    ]
+    assert (repository / "said").read_text().splitlines() == [create, upload, publish]
     assert (repository / "NOTES.md").read_text() == "First.\n"
-    digest = hashlib.sha256((repository / fourth).read_bytes()).hexdigest()
-    assert f"{digest}  {names[3]}\n" in (repository / first).read_text()
+    digest = hashlib.sha256((repository / files[3]).read_bytes()).hexdigest()
+    assert f"{digest}  {names[3]}\n" in (repository / files[0]).read_text()
+
+    shutil.rmtree(repository / "release")
+    run(repository, "release.yml", "release", GITHUB_REF_NAME=tag)
+    assert (repository / "said").read_text().splitlines() == [create, upload, publish, upload, publish]
 
 
-def test_a_wrong_tag_makes_none(repository):
+@pytest.mark.parametrize(("tag", "expected"), [("v1.0.0rc1", "true"), ("v1.0.0", "false")])
+def test_a_release_candidate_is_not_the_latest_release(repository, tag, expected):
+    artifact = repository / "artifact" / "release"
+    artifact.mkdir(parents=True)
+    (artifact / "NOTES.md").write_text("First.\n")
+    (artifact / "SHA256SUMS").write_text(f"{hashlib.sha256(b'').hexdigest()}  a.whl\n")
+    (artifact / "a.whl").write_text("")
+    run(repository, "release.yml", "release", GITHUB_REF_NAME=tag)
+    assert f"release edit {tag} --draft=false --prerelease={expected} " in (repository / "said").read_text()
+
+
+@pytest.mark.parametrize("job", ["check", "build"])
+def test_a_wrong_tag_makes_none(repository, job):
     with pytest.raises(subprocess.CalledProcessError):
-        run(repository, "release.yml", "build", GITHUB_REPOSITORY="owner/course", GITHUB_REF_NAME="v99.0.0")
+        run(repository, "release.yml", job, GITHUB_REPOSITORY="owner/course", GITHUB_REF_NAME="v99.0.0")
     assert not (repository / "artifact").exists()
+
+
+def test_a_right_tag_passes_the_check_and_a_changelog_without_its_section_does_not(repository):
+    tag = f"v{_about.__version__}"
+    run(repository, "release.yml", "check", GITHUB_REF_NAME=tag)
+    (repository / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\nFirst.\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        run(repository, "release.yml", "check", GITHUB_REF_NAME=tag)
 
 
 def test_a_failed_build_of_the_site_stops_the_job(repository):

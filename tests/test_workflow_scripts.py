@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -96,12 +97,44 @@ def files_of(folder):
 
 def test_the_branch_holds_the_site_and_nothing_before_it(site, remote):
     publish_site.publish(site, str(remote), "https://owner.github.io/course", "abc")
-    (site / "dist" / "a.whl").rename(site / "dist" / "b.whl")
+    (site / "_static" / "x.css").rename(site / "_static" / "y.css")
     publish_site.publish(site, str(remote), "https://owner.github.io/course", "def")
     assert git(remote, "ls-tree", "-r", "--name-only", "gh-pages").splitlines() == files_of(site)
     assert git(remote, "log", "--format=%s", "gh-pages") == "Publish the site of def\n"
-    assert git(remote, "show", "gh-pages:dist/b.whl") == "dist/a.whl"
+    assert git(remote, "show", "gh-pages:_static/y.css") == "_static/x.css"
     assert not (site / ".git").exists()
+
+
+def test_wheels_of_the_last_publications_stay(site, remote, monkeypatch):
+    monkeypatch.setattr(publish_site, "KEPT", 2)
+
+    def publish(wheel):
+        for name in ("wheels.txt", "a.whl", "b.whl", "c.whl"):
+            (site / "dist" / name).unlink(missing_ok=True)  # each build starts anew
+        (site / "dist" / wheel).write_text(f"new {wheel}")
+        publish_site.publish(site, str(remote), "https://owner.github.io/course", "abc")
+        listed = git(remote, "show", "gh-pages:dist/wheels.txt").splitlines()
+        there = git(remote, "ls-tree", "--name-only", "gh-pages", "dist/").splitlines()
+        assert there == sorted([*(f"dist/{name}" for name in listed), "dist/wheels.txt"])
+        assert git(remote, "rev-list", "--count", "gh-pages") == "1\n"
+        return listed
+
+    assert publish("b.whl") == ["b.whl"]
+    assert publish("a.whl") == ["b.whl", "a.whl"]
+    assert publish("b.whl") == ["a.whl", "b.whl"]
+    assert publish("c.whl") == ["b.whl", "c.whl"]
+    assert git(remote, "show", "gh-pages:dist/b.whl") == "new b.whl"
+
+
+def test_a_branch_that_lists_no_wheels_is_replaced(site, remote):
+    publish_site.publish(site, str(remote), "https://owner.github.io/course", "abc")
+    git(site, "clone", "--quiet", "--branch=gh-pages", remote, "other")
+    git(site / "other", "rm", "--quiet", "dist/wheels.txt")
+    git(site / "other", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "--message=By hand")
+    git(site / "other", "push", "--quiet")
+    shutil.rmtree(site / "other")
+    publish_site.publish(site, str(remote), "https://owner.github.io/course", "def")
+    assert git(remote, "show", "gh-pages:dist/wheels.txt") == "a.whl\n"
 
 
 def test_a_domain_of_ones_own_is_kept(site, remote):

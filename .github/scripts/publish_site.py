@@ -2,7 +2,9 @@
 
     GITHUB_TOKEN=... python publish_site.py FOLDER --remote URL --address https://OWNER.github.io/NAME --source COMMIT
 
-Contract: the branch then holds the folder's files and nothing else. The token is on no command line and in no file.
+Contract: the branch then holds the folder's files, and of what it held before the last wheels, by which copies that
+readers saved go on working; `dist/wheels.txt` lists all, the newest last. The token is on no command line and in no
+file.
 """
 
 import argparse
@@ -16,6 +18,8 @@ from urllib.parse import urlsplit
 BRANCH = "gh-pages"
 AUTHOR = "github-actions[bot]"
 EMAIL = "41898282+github-actions[bot]@users.noreply.github.com"
+WHEELS = "dist/wheels.txt"
+KEPT = 100  # of a third of a megabyte each
 
 
 def require_site(folder):
@@ -44,6 +48,21 @@ def credentials(token, remote):
     }
 
 
+def keep_wheels(folder, remote, git):
+    """Put the wheels of the last publications beside the new one, and list them."""
+    own = [path.name for path in sorted((folder / "dist").glob("*.whl"))]
+    older = []
+    if git("ls-remote", remote, f"refs/heads/{BRANCH}"):
+        git("fetch", "--quiet", "--depth=1", remote, BRANCH)
+        published = git("ls-tree", "--name-only", "FETCH_HEAD", "dist/").splitlines()
+        if WHEELS in published:
+            older = [name for name in git("show", f"FETCH_HEAD:{WHEELS}").splitlines() if f"dist/{name}" in published]
+    wheels = [*(name for name in older if name not in own), *own][-KEPT:]
+    for name in set(wheels).difference(own):
+        git("checkout", "--quiet", "FETCH_HEAD", "--", f"dist/{name}")
+    (folder / WHEELS).write_text("".join(f"{name}\n" for name in wheels))
+
+
 def publish(folder, remote, address, source, token=""):
     """Make the commit and push it."""
     require_site(folder)
@@ -56,9 +75,13 @@ def publish(folder, remote, address, source, token=""):
         settings = {**os.environ, **identity, **place, **credentials(token, remote)}
 
         def git(*arguments):
-            subprocess.run(["git", *arguments], check=True, env=settings, cwd=folder)
+            command = ["git", *arguments]
+            return subprocess.run(
+                command, check=True, env=settings, cwd=folder, stdout=subprocess.PIPE, text=True
+            ).stdout
 
         git("init", "--quiet", f"--initial-branch={BRANCH}")
+        keep_wheels(folder, remote, git)
         git("add", "--all", "--force", ".")
         git("commit", "--quiet", "--no-verify", "--message", f"Publish the site of {source}")
         git("push", "--quiet", "--force", remote, f"{BRANCH}:{BRANCH}")

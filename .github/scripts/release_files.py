@@ -1,9 +1,10 @@
 """Make the files of a release: wheel, source distribution, an archive of the site, release notes and checksums.
 
+    python release_files.py TAG --check
     python release_files.py TAG --site FOLDER --address URL --out FOLDER
 
 Contract: the files are a function of the sources and the time of their commit, to the last byte. The tag must name the
-version of the package, and the changelog must have a section for it.
+version of the package, and the changelog must have a section for it; `--check` looks at that alone, before the tests.
 """
 
 import argparse
@@ -70,18 +71,27 @@ def checksums(folder):
 
 
 def main():
-    """Parse the command line and make the files."""
-    from published_wheel import copy_sources
-
+    """Parse the command line, and check the tag or make the files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tag")
-    parser.add_argument("--site", type=Path, required=True)
-    parser.add_argument("--address", required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--site", type=Path)
+    parser.add_argument("--address")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if not options.check and None in (options.site, options.address, options.out):
+        parser.error("--site, --address and --out: expected all three, or --check")
     version = re.search(r'^__version__ = "(.+)"$', (ROOT / "companion" / "_about.py").read_text(), re.MULTILINE)[1]
     require_version(options.tag, version)
     section = notes((ROOT / "CHANGELOG.md").read_text(), version)
+    if not options.check:
+        make_files(version, section, options)
+
+
+def make_files(version, section, options):
+    """Write everything that a release has into a folder."""
+    from published_wheel import copy_sources
+
     when = int(subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, check=True, capture_output=True).stdout)
     with tempfile.TemporaryDirectory() as sources:
         copy_sources(Path(sources), version, options.address)
