@@ -25,7 +25,7 @@ BOOK = Path(__file__).resolve().parent
 
 def machinery(site_url, repository):
     """A fingerprint of what shapes every page but is invisible to Sphinx's own incremental build."""
-    sources = [*sorted((BOOK / "_ext").glob("*.py")), *sorted(BOOK.glob("*.py")), BOOK / "_toc.yml"]
+    sources = [*sorted((BOOK / "_ext").glob("*.py")), *sorted(BOOK.glob("*.py")), *sorted(BOOK.glob("_*.yml"))]
     sources += [BOOK.parent / "requirements" / "lock.txt"]
     parts = [path.read_bytes() for path in sources] + [repr((site_url, repository)).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()

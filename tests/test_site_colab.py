@@ -166,6 +166,11 @@ def test_references_lead_to_places_of_the_site(references):
     assert not dead_addresses(references, BUILT)
 
 
+def test_references_lead_to_works_by_their_keys(references):
+    assert all(work["url"].endswith(f"#cite-{key}") for key, work in references["cite"].items())
+    assert len(references["cite"]) > 100
+
+
 def test_planted_errors_are_found(tmp_path):
     page = (
         '<article><p>One <code>x</code> two <span class="katex">z</span> three.</p><a class="reference" href="#a">'
