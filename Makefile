@@ -59,7 +59,7 @@ $(READY): pyproject.toml requirements/lock.txt
 
 .PHONY: book
 book: $(READY)  ## Build the site from the stored outputs (SITE_URL=..., REPOSITORY=OWNER/NAME if it is published)
-	@SITE_URL="$(SITE_URL)" REPOSITORY="$(REPOSITORY)" $(BIN)/python book/build.py
+	@SITE_URL="$(SITE_URL)" REPOSITORY="$(REPOSITORY)" $(BIN)/python book/build_site.py
 
 .PHONY: notebooks
 notebooks: $(READY)  ## Re-execute the chapters that changed (CHAPTERS="trick gaussian", FORCE=1)
@@ -70,9 +70,9 @@ notebooks: $(READY)  ## Re-execute the chapters that changed (CHAPTERS="trick ga
 test: $(READY)  ## Run every check: style, unit tests, drift, the site, the notebooks twice
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -q -n $(WORKERS) $(addprefix --ignore=tests/,$(NEED_SITE))
-	$(BIN)/python book/build.py --fresh
+	$(BIN)/python book/build_site.py --fresh
 	$(BIN)/python -m pytest -q tests/test_site.py tests/test_site_colab.py
-	PYTHONHASHSEED=1 $(BIN)/python book/build.py --fresh --output build/again
+	PYTHONHASHSEED=1 $(BIN)/python book/build_site.py --fresh --output build/again
 	diff -rq book/_build/html build/again/_build/html
 	$(BIN)/python -m pytest $(NBVAL) book/chapters
 	$(ONE_THREAD) $(BIN)/python -m pytest $(NBVAL) book/chapters
@@ -96,7 +96,7 @@ PUBLISHED := build/published
 
 .PHONY: published
 published: $(READY)
-	@SITE_URL=http://127.0.0.1:$(PORT) REPOSITORY=owner/course $(BIN)/python book/build.py --output $(PUBLISHED)
+	@SITE_URL=http://127.0.0.1:$(PORT) REPOSITORY=owner/course $(BIN)/python book/build_site.py --output $(PUBLISHED)
 
 .PHONY: test-click-path
 test-click-path: published .venv-click/.ready  ## Open each notebook from its button in an environment like Colab's, and run it

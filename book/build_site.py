@@ -3,7 +3,7 @@
 All three come from one state of the sources. Every warning and every dangling reference is an error. What a published
 site needs to know about itself is in the environment variables `SITE_URL` and `REPOSITORY` (see `origin`).
 
-    python book/build.py [--fresh] [--output FOLDER]
+    python book/build_site.py [--fresh] [--output FOLDER]
 """
 
 import argparse
