@@ -24,6 +24,7 @@ INSTALL = re.compile(r"^\s*[!%]*\s*(?:python3? -m )?(?:pip3?|conda|mamba|uv)\s+(
 CITATION = re.compile(r"\{cite(?::\w+)*\}`([^`]+)`")
 BIB_KEY = re.compile(r"^@\w+\{\s*([^,\s]+)\s*,", re.MULTILINE)
 DIRECTIVE = re.compile(r"^(?:`{3,}|:{3,})\s*\{(exercise|solution)(-start|-end)?\}[ \t]*([^\n]*)", re.MULTILINE)
+STATED_CHECK = re.compile(r"Check your answer with `(check\.\w+\(.*?\))`(.*)")
 LABEL = re.compile(r"\n(?:[ \t]*:[\w-]+:[^\n]*\n)*?[ \t]*:label:[ \t]*(\S+)")
 
 
@@ -230,6 +231,32 @@ def exercise_problems(notebook):
         elif not re.search(r"### BEGIN SOLUTION\n[\s\S]*?### END SOLUTION", code):
             problems.append(f"the solution of {label} has no code cell with ### BEGIN SOLUTION ... ### END SOLUTION")
     return problems
+
+
+def checks_not_as_stated(notebook):
+    """Exercises whose text states another call of its check than the solution makes.
+
+    A stated argument may differ if the text goes on to say what it is: "`check.check_x(f)`, where `f` is ...".
+    """
+    solved, text = solutions(notebook), prose(notebook)
+    starts = [match for match in DIRECTIVE.finditer(text) if match[1] == "exercise" and match[2] != "-end"]
+    problems = []
+    for start, label in zip(starts, exercise_labels(notebook), strict=True):
+        stated = STATED_CHECK.search(text, start.end(), text.find("{exercise-end}", start.end()))
+        if not stated:
+            continue
+        name, *wanted = call_parts(ast.parse(stated[1], mode="eval").body)
+        calls = [call_parts(node) for node in ast.walk(ast.parse(solved.get(label, ""))) if isinstance(node, ast.Call)]
+        made = [call for call in calls if call[0] == name and len(call) == len(wanted) + 1]
+        explained = {each for each in wanted if f"where `{each}" in stated[2]}
+        if not any(all(a == b or a in explained for a, b in zip(wanted, call[1:], strict=True)) for call in made):
+            problems.append(f"exercise {label} states {stated[1]}, which its solution does not call")
+    return problems
+
+
+def call_parts(call):
+    """The function of a call and its arguments, as source text."""
+    return [ast.unparse(part) for part in (call.func, *call.args)]
 
 
 def unknown_citations(notebook, bibliography):

@@ -40,10 +40,13 @@ def of(*cells):
     return new_notebook(cells=list(cells))
 
 
-def exercise(label, solution="### BEGIN SOLUTION\nx = 1\n### END SOLUTION"):
+def exercise(
+    label, solution="### BEGIN SOLUTION\nx = 1\n### END SOLUTION\ncheck.check_x(x)", how="`check.check_x(x)`."
+):
     """The cells of an exercise and its solution."""
+    task = f"Do.\n\nCheck your answer with {how}"
     return (
-        new_markdown_cell(f"```{{exercise-start}} A title\n:label: {label}\n```\nDo.\n\n```{{exercise-end}}\n```"),
+        new_markdown_cell(f"```{{exercise-start}} A title\n:label: {label}\n```\n{task}\n\n```{{exercise-end}}\n```"),
         new_markdown_cell(f"```{{solution-start}} {label}\n:class: dropdown\n```"),
         code(solution),
         new_markdown_cell("```{solution-end}\n```"),
@@ -105,6 +108,15 @@ NOTEBOOK_CHECKS = [
             of(*exercises(4), new_markdown_cell("```{exercise}\nWithout a label.\n```")),
         ],
     ),
+    (
+        checks.checks_not_as_stated,
+        [
+            of(*exercise("ex-a", how="`check.check_x(y)`.")),
+            of(*exercise("ex-a", how="`check.check_y(x)`.")),
+            of(*exercise("ex-a", how="`check.check_x(x, y)`, where `y` is a number.")),
+            of(*exercise("ex-a", how="`check.check_x(y)`, where `z` is a number.")),
+        ],
+    ),
 ]
 CHECK_NAMES = [check.__name__ for check, _ in NOTEBOOK_CHECKS]
 
@@ -119,6 +131,10 @@ def test_chapter(check, name):
 def test_planted_error_is_found(check, planted):
     for notebook in planted:
         assert check(notebook)
+
+
+def test_a_stated_check_may_explain_its_argument():
+    assert not checks.checks_not_as_stated(of(*exercise("ex-a", how="`check.check_x(y)`, where `y` is a number.")))
 
 
 def test_good_notebook_passes_every_check():
@@ -250,6 +266,29 @@ def test_claims_and_tests_are_matched_in_both_directions():
     assert tests["thm-a"] == ["test_x.py::test_a"]
     assert claims.unverified(statements, tests) == ["def-b"]
     assert claims.unknown(statements, tests) == ["thm-z"]
+
+
+def test_list_of_claims():
+    trick = "# The trick\n\n```{prf:theorem} The first\n:label: thm-a\n```\n\n```{prf:definition}\n:label: def-b\n```\n"
+    vae = "# Autoencoders\n\n```{prf:proposition} The last\n:label: prop-c\n```\n"
+    verified = {"thm-a": ["test_x.py::test_a", "test_y.py::test_b"], "prop-c": ["test_x.py::test_c"]}
+    assert claims.list_of_claims({"trick": trick, "vae": vae}, verified) == [
+        "## {doc}`The trick </chapters/trick>`",
+        "",
+        "{prf:ref}`thm-a` The first",
+        ": `test_x.py::test_a`",
+        ": `test_y.py::test_b`",
+        "",
+        "{prf:ref}`def-b`",
+        "",
+        "## {doc}`Autoencoders </chapters/vae>`",
+        "",
+        "{prf:ref}`prop-c` The last",
+        ": `test_x.py::test_c`",
+        "",
+    ]
+    published = claims.list_of_claims({"vae": vae}, verified, "owner/course")
+    assert published[3] == ": [`test_x.py::test_c`](https://github.com/owner/course/blob/main/tests/test_x.py)"
 
 
 def test_no_chapter_is_promised():

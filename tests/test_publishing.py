@@ -79,9 +79,11 @@ def test_every_exercise_is_found():
 
 
 def test_list_of_exercises():
-    text = "```{exercise-start} A map\n:label: ex-a\n```\n\n```{exercise-start} Two\n:class: hard\n:label: ex-b\n```\n"
-    assert registers.exercise_list(["trick"], {"trick": text}) == [
-        "## {doc}`/chapters/trick`",
+    first = "```{exercise-start} A map\n:label: ex-a\n```\n"
+    second = "```{exercise-start} Two\n:class: hard\n:label: ex-b\n```\n"
+    text = f"# The trick\n\n{first}\n{second}"
+    assert registers.exercise_list({"trick": text}) == [
+        "## {doc}`The trick </chapters/trick>`",
         "",
         "- {ref}`ex-a` (A map)",
         "- {ref}`ex-b` (Two)",

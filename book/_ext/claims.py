@@ -2,7 +2,7 @@
 
 A statement is a `{prf:theorem}`, `{prf:definition}`, ... with a `:label:` that begins with one of `PREFIXES`.
 A test verifies it when it carries `@pytest.mark.verifies("<label>")`. The tests read both with the functions
-below, and the directive `{claims}` writes them as a table into the book.
+below, and the directive `{claims}` lists them in the book.
 """
 
 import ast
@@ -10,9 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from docutils import nodes
-from docutils.statemachine import StringList
-from sphinx.util.docutils import SphinxDirective
+from origin import source_url
+from registers import Register, heading
 
 PREFIXES = ("thm", "prop", "def", "claim", "lem", "cor")
 STATEMENT = re.compile(
@@ -88,30 +87,32 @@ def unknown(statements, verifications):
     return sorted(set(verifications) - {statement.label for statement in statements})
 
 
-def table(statements, verifications):
-    """The MyST text of the table of claims."""
-    rows = ["| Statement | About | Chapter | Tests |", "|---|---|---|---|"]
-    for statement in statements:
-        tests = "<br>".join(f"`{test}`" for test in verifications.get(statement.label, []))
-        rows.append(
-            f"| {{prf:ref}}`{statement.label}` | {statement.title.replace('|', chr(92) + '|')} "
-            f"| {{doc}}`/chapters/{statement.chapter}` | {tests} |"
-        )
-    return rows
+def linked(test, repository):
+    """MyST of a test's name, which leads to its file if the repository is known."""
+    address = source_url(repository, f"tests/{test.partition('::')[0]}")
+    return f"[`{test}`]({address})" if address else f"`{test}`"
 
 
-class Claims(SphinxDirective):
-    """`{claims}`: the table of every labelled statement and the tests that verify it."""
+def list_of_claims(texts, verifications, repository=None):
+    """The MyST text of all statements by chapter, each with the tests that verify it.
 
-    def run(self):
-        book = Path(self.env.srcdir)
-        order = {page: place for place, page in enumerate(self.env.external_site_map)}
-        statements = statements_of_book(book / "chapters")
-        statements.sort(key=lambda statement: order[f"chapters/{statement.chapter}"])
-        rows = table(statements, verifications_of(book.parent / "tests"))
-        node = nodes.container(classes=["claims"])
-        self.state.nested_parse(StringList(rows, source=self.env.doc2path(self.env.docname)), 0, node)
-        return [node]
+    `texts` maps a chapter's name to its text, in reading order.
+    """
+    lines = []
+    for chapter, text in texts.items():
+        lines += [heading(chapter, text), ""]
+        for statement in statements_in(text, chapter):
+            tests = (linked(test, repository) for test in verifications.get(statement.label, []))
+            lines += [f"{{prf:ref}}`{statement.label}` {statement.title}".strip(), *(f": {test}" for test in tests), ""]
+    return lines
+
+
+class Claims(Register):
+    """`{claims}`: every labelled statement and the tests that verify it."""
+
+    def text(self):
+        tests = Path(self.env.srcdir).parent / "tests"
+        return list_of_claims(self.chapters(), verifications_of(tests), self.config.repository)
 
 
 def always_outdated(app, env, added, changed, removed):

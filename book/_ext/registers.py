@@ -27,11 +27,16 @@ def title_of(text):
     return re.search(r"^# (.+)$", text, re.MULTILINE)[1].strip()
 
 
-def exercise_list(chapters, texts):
-    """The MyST text of all exercises by chapter; `texts` maps a chapter's name to its text."""
+def heading(name, text):
+    """The MyST text of a heading that leads to a chapter; its title is written out for the page's own contents."""
+    return f"## {{doc}}`{title_of(text)} </chapters/{name}>`"
+
+
+def exercise_list(texts):
+    """The MyST text of all exercises by chapter; `texts` maps a chapter's name to its text, in reading order."""
     lines = []
-    for name in chapters:
-        lines += [f"## {{doc}}`/chapters/{name}`", ""]
+    for name in texts:
+        lines += [heading(name, texts[name]), ""]
         lines += [f"- {{ref}}`{label}` ({title})" for label, title in exercises_in(texts[name])]
         lines.append("")
     return lines
@@ -62,8 +67,9 @@ class Register(SphinxDirective):
     """A directive that is replaced by MyST text, made from the book's own files."""
 
     def chapters(self):
-        """The names of the chapters in the order of the contents."""
-        return [page.removeprefix("chapters/") for page in self.env.external_site_map if page.startswith("chapters/")]
+        """The texts of the chapters by name, in the order of the contents."""
+        pages = [page for page in self.env.external_site_map if page.startswith("chapters/")]
+        return {Path(page).name: Path(self.env.srcdir, f"{page}.md").read_text() for page in pages}
 
     def text(self):
         """Lines of MyST."""
@@ -80,9 +86,7 @@ class AllExercises(Register):
     """`{all-exercises}`: every exercise with a link."""
 
     def text(self):
-        names = self.chapters()
-        folder = Path(self.env.srcdir) / "chapters"
-        return exercise_list(names, {name: (folder / f"{name}.md").read_text() for name in names})
+        return exercise_list(self.chapters())
 
 
 class ExecutionTimes(Register):
